@@ -1,0 +1,114 @@
+"""From the environment to one ``Settings`` value, and what a database URL means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from homethrive_db.errors import ConfigurationError
+
+SERVER_SCHEME = "postgresql://"
+EMBEDDED_SCHEME = "embedded://"
+
+_HOW_TO_SET = (
+    "set it to postgresql://user:password@host:5432/database, "
+    "or to embedded:// for a PostgreSQL server of your own that needs no installation"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. URLs hold passwords, so no ``repr`` shows them."""
+
+    database_url: str | None = field(default=None, repr=False)
+    database_url_test: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read the variables; an empty one counts as unset."""
+        return cls(
+            database_url=environment.get("DATABASE_URL") or None,
+            database_url_test=environment.get("DATABASE_URL_TEST") or None,
+        )
+
+    def required_database_url(self) -> str:
+        """Give the main database's URL.
+
+        Raises ConfigurationError where it is unset: a worker must never write to a database that
+        nobody meant.
+        """
+        if self.database_url is None:
+            raise ConfigurationError(f"DATABASE_URL is not set: {_HOW_TO_SET}")
+        return self.database_url
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedLocation:
+    """Where an embedded server keeps its data; None stands for the default."""
+
+    folder: Path | None = None
+    postgres_version: int | None = None
+
+
+def is_embedded(url: str) -> bool:
+    """Say whether *url* asks for the embedded server."""
+    return url.startswith(EMBEDDED_SCHEME)
+
+
+def embedded_location(url: str) -> EmbeddedLocation:
+    """Read ``embedded://``, ``embedded:///a/folder`` and ``?version=16``.
+
+    Raises ConfigurationError for anything else.
+    """
+    parts = urlsplit(url)
+    if parts.netloc:
+        raise ConfigurationError(
+            "an embedded URL has three slashes before an absolute folder: embedded:///a/folder"
+        )
+    query = parse_qs(parts.query)
+    version = query.pop("version", [None])[0]
+    if query or not (version is None or version.isdecimal()):
+        raise ConfigurationError("an embedded URL takes no parameter but a number ?version=")
+    return EmbeddedLocation(
+        folder=Path(unquote(parts.path)) if parts.path.strip("/") else None,
+        postgres_version=None if version is None else int(version),
+    )
+
+
+def connection_parameters(url: str) -> dict[str, str]:
+    """Split a libpq URI into libpq's keywords, percent-encoding undone.
+
+    Raises ConfigurationError, which never repeats the URL: it may hold a password.
+    """
+    if not url.startswith(SERVER_SCHEME):
+        scheme = url.partition("://")[0] if "://" in url else ""
+        came = f"it begins with {scheme}://" if scheme.isalnum() else "it has no scheme"
+        raise ConfigurationError(f"the database URL must begin with {SERVER_SCHEME}, but {came}")
+    problem = None
+    try:
+        return dict(parse_dsn(url))
+    except (psycopg2.Error, ValueError, TypeError) as error:
+        problem = type(error).__name__
+    # Raised outside the handler: libpq quotes the part it could not read, maybe the password.
+    raise ConfigurationError(
+        "the database URL cannot be read: percent-encode special characters "
+        "in its user and password",
+        details={"driver_error": problem},
+    )
+
+
+def describe(parameters: Mapping[str, str]) -> str:
+    """Name a database for a person, password left out: ``database on host:port as user``."""
+    words = [parameters.get("dbname") or "the default database"]
+    words.append(f"on {parameters.get('host') or 'the local socket'}")
+    if parameters.get("port"):
+        words[-1] += f":{parameters['port']}"
+    if parameters.get("user"):
+        words.append(f"as {parameters['user']}")
+    return " ".join(words)
