@@ -1,0 +1,30 @@
+"""The enumerations of the domain; each member is its string value too."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Recurrence(StrEnum):
+    """How a schedule repeats."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class AccessStatus(StrEnum):
+    """Where the access of a caregiver to a recipient stands."""
+
+    PENDING_REQUEST = "pending_request"
+    PENDING_INVITE = "pending_invite"
+    APPROVED = "approved"
+    REVOKED = "revoked"
+
+
+class OutcomeStatus(StrEnum):
+    """What became of one report of a batch."""
+
+    RECORDED = "recorded"
+    ALREADY_RECORDED = "already_recorded"
+    NOT_FOUND = "not_found"
+    MEDICATION_INACTIVE = "medication_inactive"
