@@ -1,0 +1,1 @@
+"""What worker scripts do with doses."""

@@ -1,0 +1,32 @@
+"""Repositories: one class per aggregate, all over one database."""
+
+from homethrive_db.database import Database
+from homethrive_db.repositories.care_recipients import CareRecipientRepository
+from homethrive_db.repositories.caregiver_access import CaregiverAccessRepository
+from homethrive_db.repositories.doses_taken import DoseTakenRepository
+from homethrive_db.repositories.medications import MedicationRepository
+from homethrive_db.repositories.schedules import ScheduleRepository
+from homethrive_db.repositories.users import UserRepository
+
+
+class Repositories:
+    """Every repository, over one database."""
+
+    def __init__(self, db: Database) -> None:
+        self.users = UserRepository(db)
+        self.care_recipients = CareRecipientRepository(db)
+        self.caregiver_access = CaregiverAccessRepository(db)
+        self.medications = MedicationRepository(db)
+        self.schedules = ScheduleRepository(db)
+        self.doses_taken = DoseTakenRepository(db)
+
+
+__all__ = [
+    "CareRecipientRepository",
+    "CaregiverAccessRepository",
+    "DoseTakenRepository",
+    "MedicationRepository",
+    "Repositories",
+    "ScheduleRepository",
+    "UserRepository",
+]

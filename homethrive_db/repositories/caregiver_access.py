@@ -1,0 +1,365 @@
+"""Caregiver access: who may look after whom, and how far the asking has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from peewee import JOIN, SQL, Expression, Select, fn
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.entities import (
+    CaregiverAccess,
+    CaregiverAccessWithUser,
+    UserLookup,
+)
+from homethrive_db.enums import AccessStatus
+from homethrive_db.errors import ConflictError, ValidationError
+from homethrive_db.statements import Statement, array, columns, param, statement
+
+_TABLE = models.CaregiverAccess
+_ACCESS = columns(_TABLE, CaregiverAccess)
+_ENUM = "access_status_enum"
+
+_PENDING = (AccessStatus.PENDING_REQUEST, AccessStatus.PENDING_INVITE)
+_LEGAL_FROM = {
+    AccessStatus.PENDING_REQUEST: (),
+    AccessStatus.PENDING_INVITE: (),
+    AccessStatus.APPROVED: _PENDING,
+    AccessStatus.REVOKED: (*_PENDING, AccessStatus.APPROVED),
+}
+
+_OPTIONAL_INSTANT = validation.optional(validation.instant)
+
+_BETWEEN_THEM = (_TABLE.caregiver_user == param("caregiver_user_id")) & (
+    _TABLE.recipient_user == param("recipient_user_id")
+)
+_IS_ACTIVE = _TABLE.status != AccessStatus.REVOKED
+_IS_APPROVED = _TABLE.status == AccessStatus.APPROVED
+
+_FIND_USER_BY_EMAIL = statement(
+    models.User.select(*columns(models.User, UserLookup))
+    .where(fn.LOWER(models.User.email) == fn.LOWER(param("email")))
+    .limit(2)
+)
+
+_FIND = statement(_TABLE.select(*_ACCESS).where(_TABLE.id == param("access_id")))
+
+_FIND_ACTIVE = statement(_TABLE.select(*_ACCESS).where(_BETWEEN_THEM, _IS_ACTIVE))
+
+_IS_APPROVED_BETWEEN = statement(_TABLE.select(_TABLE.id).where(_BETWEEN_THEM, _IS_APPROVED))
+
+_APPROVED_RECIPIENTS = statement(
+    _TABLE.select(_TABLE.recipient_user)
+    .where(_TABLE.caregiver_user == param("caregiver_user_id"), _IS_APPROVED)
+    .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_NOTHING = SQL("NULL")
+
+_LIST_CAREGIVERS = statement(
+    _TABLE.select(
+        *_ACCESS,
+        fn.COALESCE(models.CareRecipient.display_name, models.User.display_name, models.User.email),
+        models.User.email,
+        *[_NOTHING] * 4,
+    )
+    .join(models.User, on=_TABLE.caregiver_user == models.User.clerk_user_id)
+    .join(
+        models.CareRecipient,
+        JOIN.LEFT_OUTER,
+        on=models.CareRecipient.user == models.User.clerk_user_id,
+    )
+    .where(_TABLE.recipient_user == param("recipient_user_id"), _IS_ACTIVE)
+    .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_LIST_RECIPIENTS = statement(
+    _TABLE.select(
+        *_ACCESS,
+        *[_NOTHING] * 2,
+        models.CareRecipient.display_name,
+        models.User.email,
+        models.CareRecipient.id,
+        models.CareRecipient.timezone,
+    )
+    .join(models.User, on=_TABLE.recipient_user == models.User.clerk_user_id)
+    .join(
+        models.CareRecipient,
+        JOIN.LEFT_OUTER,
+        on=models.CareRecipient.user == models.User.clerk_user_id,
+    )
+    .where(_TABLE.caregiver_user == param("caregiver_user_id"), _IS_ACTIVE)
+    .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_CREATE = statement(
+    _TABLE.insert(
+        {
+            _TABLE.caregiver_user: param("caregiver_user_id"),
+            _TABLE.recipient_user: param("recipient_user_id"),
+            _TABLE.status: param("status"),
+            _TABLE.requested_at: param("requested_at"),
+            _TABLE.created_at: fn.statement_timestamp(),
+            _TABLE.updated_at: fn.statement_timestamp(),
+        }
+    )
+    .on_conflict_ignore()
+    .returning(*_ACCESS)
+)
+
+
+def _transition(acting: Expression | None = None) -> Statement:
+    """Change the status where the stored one is among ``legal_from``; ``changed`` tells whether.
+
+    An access that is there but not in a legal state comes back unchanged. *acting* limits the
+    accesses to those that the acting user is a side of.
+    """
+    is_asked_for = _TABLE.id == param("access_id")
+    if acting is not None:
+        is_asked_for &= acting
+    changed = (
+        _TABLE.update(
+            {
+                _TABLE.status: param("status", _ENUM),
+                _TABLE.approved_at: fn.COALESCE(
+                    param("approved_at", "timestamptz"), _TABLE.approved_at
+                ),
+                _TABLE.revoked_at: fn.COALESCE(
+                    param("revoked_at", "timestamptz"), _TABLE.revoked_at
+                ),
+                _TABLE.updated_at: fn.statement_timestamp(),
+            }
+        )
+        .where(is_asked_for, _TABLE.status == fn.ANY(param("legal_from", f"{_ENUM}[]")))
+        .returning(*_ACCESS)
+        .cte("changed")
+    )
+    unchanged = _TABLE.select(SQL("false"), *_ACCESS).where(
+        is_asked_for, ~fn.EXISTS(Select((changed,), (changed.c.id,)))
+    )
+    query = Select((changed,), (SQL("true"), *columns(changed, CaregiverAccess)))
+    return statement(query.union_all(unchanged).with_cte(changed))
+
+
+_IS_RECIPIENT = _TABLE.recipient_user == param("user_id")
+_IS_CAREGIVER = _TABLE.caregiver_user == param("user_id")
+
+_CHANGE_STATUS = _transition()
+_CHANGE_AS_RECIPIENT = _transition(_IS_RECIPIENT)
+_CHANGE_AS_CAREGIVER = _transition(_IS_CAREGIVER)
+_CHANGE_AS_EITHER = _transition(_IS_RECIPIENT | _IS_CAREGIVER)
+
+
+class CaregiverAccessRepository:
+    """Reads and writes caregiver accesses.
+
+    ``find_by_id``, ``create`` and ``update_status`` check nobody: they are for services that have
+    checked already. ``approve_request``, ``accept_invite`` and ``revoke`` check the acting user.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def find_user_by_email(self, email: str) -> UserLookup | None:
+        """Find a user by email address, case aside; ``%`` and ``_`` are plain characters.
+
+        Raises ConflictError (``AMBIGUOUS_EMAIL``) where two users have the address.
+        """
+        found = self._db.all(_FIND_USER_BY_EMAIL, UserLookup, email=validation.text(email, "email"))
+        if len(found) > 1:
+            raise ConflictError("more than one user has this email address", "AMBIGUOUS_EMAIL")
+        return found[0] if found else None
+
+    def find_by_id(self, access_id: UUID | str) -> CaregiverAccess | None:
+        """Find an access."""
+        return self._db.first(
+            _FIND, CaregiverAccess.from_row, access_id=validation.uuid(access_id, "access_id")
+        )
+
+    def find_active_access(
+        self, caregiver_user_id: str, recipient_user_id: str
+    ) -> CaregiverAccess | None:
+        """Find the access between the two that is not revoked; there is at most one."""
+        return self._db.first(
+            _FIND_ACTIVE,
+            CaregiverAccess.from_row,
+            **_sides(caregiver_user_id, recipient_user_id),
+        )
+
+    def has_approved_access(self, caregiver_user_id: str, recipient_user_id: str) -> bool:
+        """Say whether the caregiver's access to the recipient is approved."""
+        sides = _sides(caregiver_user_id, recipient_user_id)
+        return bool(self._db.rows(_IS_APPROVED_BETWEEN, sides))
+
+    def approved_recipient_user_ids(self, caregiver_user_id: str) -> list[str]:
+        """List the users whose care the caregiver has an approved access to, oldest first."""
+        return self._db.all(
+            _APPROVED_RECIPIENTS,
+            str,
+            caregiver_user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
+        )
+
+    def list_caregivers_for_recipient(
+        self, recipient_user_id: str
+    ) -> list[CaregiverAccessWithUser]:
+        """List the accesses to the recipient that are not revoked, with the caregivers shown.
+
+        A caregiver's display name is that of the own profile, else of the user, else the email.
+        """
+        return self._db.all(
+            _LIST_CAREGIVERS,
+            CaregiverAccessWithUser.from_row,
+            recipient_user_id=validation.user_id(recipient_user_id, "recipient_user_id"),
+        )
+
+    def list_recipients_for_caregiver(
+        self, caregiver_user_id: str
+    ) -> list[CaregiverAccessWithUser]:
+        """List the accesses of the caregiver that are not revoked, with the recipients shown.
+
+        A recipient's display name is that of the own profile, None where there is no profile yet.
+        """
+        return self._db.all(
+            _LIST_RECIPIENTS,
+            CaregiverAccessWithUser.from_row,
+            caregiver_user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
+        )
+
+    def create(
+        self,
+        *,
+        caregiver_user_id: str,
+        recipient_user_id: str,
+        status: AccessStatus | str,
+        requested_at: datetime | None,
+    ) -> CaregiverAccess:
+        """Create an access in the state *status*.
+
+        Raises ValidationError (also for a caregiver of oneself), NotFoundError
+        (``USER_NOT_FOUND``), and ConflictError (``ACTIVE_ACCESS_EXISTS``) where the two have one
+        that is not revoked.
+        """
+        created = self._db.first(
+            _CREATE,
+            CaregiverAccess.from_row,
+            **_sides(caregiver_user_id, recipient_user_id, distinct=True),
+            status=validation.member(status, AccessStatus, "status"),
+            requested_at=_OPTIONAL_INSTANT(requested_at, "requested_at"),
+        )
+        if created is None:
+            raise ConflictError("there is an active access already", "ACTIVE_ACCESS_EXISTS")
+        return created
+
+    def update_status(
+        self,
+        access_id: UUID | str,
+        status: AccessStatus | str,
+        *,
+        approved_at: datetime | None = None,
+        revoked_at: datetime | None = None,
+    ) -> CaregiverAccess | None:
+        """Change the status: a pending one to approved or revoked, an approved one to revoked.
+
+        None where there is no such access; ConflictError (``INVALID_ACCESS_STATE``) for any other
+        change. An instant that is not passed stays as it is stored.
+        """
+        target = validation.member(status, AccessStatus, "status")
+        return self._change(
+            _CHANGE_STATUS,
+            access_id,
+            target,
+            _LEGAL_FROM[target],
+            approved_at=_OPTIONAL_INSTANT(approved_at, "approved_at"),
+            revoked_at=_OPTIONAL_INSTANT(revoked_at, "revoked_at"),
+        )
+
+    def approve_request(
+        self, recipient_user_id: str, access_id: UUID | str, at: datetime
+    ) -> CaregiverAccess | None:
+        """Approve a caregiver's request, as the recipient, at the instant *at*.
+
+        None where there is no such access to the user; ConflictError (``INVALID_ACCESS_STATE``)
+        where it is not a pending request.
+        """
+        return self._change(
+            _CHANGE_AS_RECIPIENT,
+            access_id,
+            AccessStatus.APPROVED,
+            (AccessStatus.PENDING_REQUEST,),
+            user_id=validation.user_id(recipient_user_id, "recipient_user_id"),
+            approved_at=validation.instant(at, "at"),
+        )
+
+    def accept_invite(
+        self, caregiver_user_id: str, access_id: UUID | str, at: datetime
+    ) -> CaregiverAccess | None:
+        """Accept a recipient's invitation, as the caregiver, at the instant *at*.
+
+        None where the user has no such access; ConflictError (``INVALID_ACCESS_STATE``) where it
+        is not a pending invitation.
+        """
+        return self._change(
+            _CHANGE_AS_CAREGIVER,
+            access_id,
+            AccessStatus.APPROVED,
+            (AccessStatus.PENDING_INVITE,),
+            user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
+            approved_at=validation.instant(at, "at"),
+        )
+
+    def revoke(self, user_id: str, access_id: UUID | str, at: datetime) -> CaregiverAccess | None:
+        """Revoke an access, as either side of it, at the instant *at*.
+
+        None where the user is no side of such an access; ConflictError
+        (``INVALID_ACCESS_STATE``) where it is revoked already.
+        """
+        return self._change(
+            _CHANGE_AS_EITHER,
+            access_id,
+            AccessStatus.REVOKED,
+            _LEGAL_FROM[AccessStatus.REVOKED],
+            user_id=validation.user_id(user_id),
+            revoked_at=validation.instant(at, "at"),
+        )
+
+    def _change(
+        self,
+        change: Statement,
+        access_id: UUID | str,
+        status: AccessStatus,
+        legal_from: Iterable[AccessStatus],
+        **parameters: object,
+    ) -> CaregiverAccess | None:
+        rows = self._db.rows(
+            change,
+            {
+                "access_id": validation.uuid(access_id, "access_id"),
+                "status": status,
+                "legal_from": array(legal_from),
+                "approved_at": None,
+                "revoked_at": None,
+                **parameters,
+            },
+        )
+        if not rows:
+            return None
+        changed, *access = rows[0]
+        if not changed:
+            raise ConflictError(
+                f"an access in this state cannot become {status}", "INVALID_ACCESS_STATE"
+            )
+        return CaregiverAccess.from_row(*access)
+
+
+def _sides(
+    caregiver_user_id: str, recipient_user_id: str, *, distinct: bool = False
+) -> dict[str, object]:
+    if distinct and caregiver_user_id == recipient_user_id:
+        raise ValidationError.of("caregiver_user_id", "nobody is a caregiver of themselves")
+    return {
+        "caregiver_user_id": validation.user_id(caregiver_user_id, "caregiver_user_id"),
+        "recipient_user_id": validation.user_id(recipient_user_id, "recipient_user_id"),
+    }

@@ -1,0 +1,224 @@
+"""Medications: what a care recipient takes. There is no delete: a medication is set inactive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Unpack
+from uuid import UUID
+
+from peewee import Select, fn
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.entities import (
+    Medication,
+    MedicationChanges,
+    MedicationSchedule,
+    MedicationWithSchedules,
+    NewMedication,
+    NewSchedule,
+)
+from homethrive_db.errors import NotFoundError, ValidationError
+from homethrive_db.repositories import schedule_input
+from homethrive_db.repositories.access import accessible_to
+from homethrive_db.statements import Statement, columns, param, statement
+
+_TABLE = models.Medication
+_MEDICATION = columns(_TABLE, Medication)
+_NEW = (
+    _TABLE.recipient,
+    _TABLE.name,
+    _TABLE.instructions,
+    _TABLE.created_by_user,
+    _TABLE.created_at,
+    _TABLE.updated_at,
+)
+
+_IS_REACHED = (models.CareRecipient.id == _TABLE.recipient) & accessible_to(param("user_id"))
+_REACHED = _TABLE.select(*_MEDICATION).join(models.CareRecipient, on=_IS_REACHED)
+
+_FIND = statement(_REACHED.where(_TABLE.id == param("medication_id")))
+
+_LIST_ALL = _REACHED.where(_TABLE.recipient == param("recipient_id")).order_by(
+    _TABLE.created_at, _TABLE.id
+)
+_LIST = {True: statement(_LIST_ALL), False: statement(_LIST_ALL.where(_TABLE.is_active))}
+
+_NEW_VALUES = models.CareRecipient.select(
+    models.CareRecipient.id,
+    param("name"),
+    param("instructions"),
+    param("user_id"),
+    fn.statement_timestamp(),
+    fn.statement_timestamp(),
+).where(
+    models.CareRecipient.id == param("recipient_id"),
+    accessible_to(param("user_id")),
+)
+
+_CREATE = statement(_TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION))
+
+
+def _create_with_schedules() -> Statement:
+    """Insert a medication, and its schedules where that went in; a row for each schedule."""
+    medication = _TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION).cte("medication")
+    rows = schedule_input.ROWS
+    created = schedule_input.insertion((medication, rows), medication.c.id)
+    query = Select(
+        (medication, created),
+        (*columns(medication, Medication), *columns(created, MedicationSchedule)),
+    )
+    return statement(query.with_cte(medication, rows, created).order_by(created.c.created_at))
+
+
+_CREATE_WITH_SCHEDULES = _create_with_schedules()
+
+
+def _change(values: Mapping[Any, Any]) -> Statement:
+    return statement(
+        _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
+        .from_(models.CareRecipient)
+        .where(_TABLE.id == param("medication_id"), _IS_REACHED)
+        .returning(*_MEDICATION)
+    )
+
+
+# Two reports of the same end may come in either order: the later instant stays.
+_SET_INACTIVE = _change(
+    {
+        _TABLE.is_active: False,
+        _TABLE.inactive_at: fn.GREATEST(_TABLE.inactive_at, param("inactive_at", "timestamptz")),
+    }
+)
+_SET_ACTIVE = _change({_TABLE.is_active: True, _TABLE.inactive_at: None})
+
+
+@cache
+def _update(fields: frozenset[str]) -> Statement:
+    return _change({getattr(_TABLE, field): param(field) for field in fields})
+
+
+class MedicationRepository:
+    """Reads and writes the medications of the care recipients that a user may reach."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def find_by_id(self, user_id: str, medication_id: UUID | str) -> Medication | None:
+        """Find a medication that *user_id* may see; None covers absent and not theirs alike."""
+        return self._db.first(_FIND, Medication, **_key(user_id, medication_id))
+
+    def list_by_recipient(
+        self, user_id: str, recipient_id: UUID | str, *, include_inactive: bool = False
+    ) -> list[Medication]:
+        """List a recipient's medications, oldest first; empty where *user_id* may not see them."""
+        return self._db.all(
+            _LIST[bool(include_inactive)],
+            Medication,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+        )
+
+    def create(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        name: str,
+        instructions: str | None = None,
+    ) -> Medication:
+        """Create an active medication. Not idempotent.
+
+        Raises ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient
+        is absent or not theirs.
+        """
+        medication = self._db.first(
+            _CREATE,
+            Medication,
+            **_new(user_id, recipient_id, NewMedication(name, instructions)),
+        )
+        if medication is None:
+            raise _no_recipient()
+        return medication
+
+    def create_with_schedules(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        medication: NewMedication,
+        schedules: Sequence[NewSchedule],
+    ) -> MedicationWithSchedules:
+        """Create a medication and its schedules, at least one: all or nothing, one statement.
+
+        Raises ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient
+        is absent or not theirs. Not idempotent.
+        """
+        if not schedules:
+            raise ValidationError.of("schedules", "at least one schedule expected")
+        # No medication id yet: the statement takes it from the row that it inserts.
+        parameters = schedule_input.parameters([(None, one) for one in schedules])
+        rows = self._db.rows(
+            _CREATE_WITH_SCHEDULES, {**parameters, **_new(user_id, recipient_id, medication)}
+        )
+        if not rows:
+            raise _no_recipient()
+        width = len(_MEDICATION)
+        return MedicationWithSchedules(
+            Medication(*rows[0][:width]),
+            [MedicationSchedule.from_row(*row[width:]) for row in rows],
+        )
+
+    def update(
+        self, user_id: str, medication_id: UUID | str, **changes: Unpack[MedicationChanges]
+    ) -> Medication | None:
+        """Change what is passed, None clears the instructions; None where it is not theirs.
+
+        Raises ValidationError.
+        """
+        checked = validation.changes(validation.MEDICATION, changes)
+        if not checked:
+            return self.find_by_id(user_id, medication_id)
+        return self._db.first(
+            _update(frozenset(checked)), Medication, **_key(user_id, medication_id), **checked
+        )
+
+    def set_inactive(
+        self, user_id: str, medication_id: UUID | str, inactive_at: datetime
+    ) -> Medication | None:
+        """Deactivate a medication: no dose is due after *inactive_at*.
+
+        Repeated, the later instant stays. None where the medication is absent or not theirs.
+        Raises ValidationError.
+        """
+        return self._db.first(
+            _SET_INACTIVE,
+            Medication,
+            **_key(user_id, medication_id),
+            inactive_at=validation.instant(inactive_at, "inactive_at"),
+        )
+
+    def set_active(self, user_id: str, medication_id: UUID | str) -> Medication | None:
+        """Take a deactivation back; None where the medication is absent or not theirs."""
+        return self._db.first(_SET_ACTIVE, Medication, **_key(user_id, medication_id))
+
+
+def _key(user_id: str, medication_id: UUID | str) -> dict[str, object]:
+    return {
+        "user_id": validation.user_id(user_id),
+        "medication_id": validation.uuid(medication_id, "medication_id"),
+    }
+
+
+def _new(user_id: str, recipient_id: UUID | str, medication: NewMedication) -> dict[str, object]:
+    return {
+        "user_id": validation.user_id(user_id),
+        "recipient_id": validation.uuid(recipient_id, "recipient_id"),
+        "name": medication.name,
+        "instructions": medication.instructions,
+    }
+
+
+def _no_recipient() -> NotFoundError:
+    return NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")

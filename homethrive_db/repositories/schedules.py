@@ -1,0 +1,258 @@
+"""Schedules: when a medication is due."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Unpack
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from peewee import SQL, Case, Cast, Select, fn
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChanges
+from homethrive_db.errors import NotFoundError, ValidationError
+from homethrive_db.repositories import schedule_input
+from homethrive_db.repositories.access import accessible_to
+from homethrive_db.statements import Statement, columns, param, statement
+
+_logger = logging.getLogger(__name__)
+
+_TABLE = models.MedicationSchedule
+_SCHEDULE = columns(_TABLE, MedicationSchedule)
+
+_IS_REACHED = (models.CareRecipient.id == models.Medication.recipient) & accessible_to(
+    param("user_id")
+)
+
+
+def _reached(*selected: Any) -> Any:
+    return (
+        _TABLE.select(*selected)
+        .join(models.Medication, on=_TABLE.medication == models.Medication.id)
+        .join(models.CareRecipient, on=_IS_REACHED)
+    )
+
+
+_FIND = statement(_reached(*_SCHEDULE).where(_TABLE.id == param("schedule_id")))
+
+_LIST_BY_MEDICATION = statement(
+    _reached(*_SCHEDULE)
+    .where(_TABLE.medication == param("medication_id"))
+    .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_LIST_BY_RECIPIENT = statement(
+    _reached(*_SCHEDULE)
+    .where(models.Medication.recipient == param("recipient_id"))
+    .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_ENDS = statement(
+    _reached(
+        _TABLE.id,
+        _TABLE.end_date,
+        fn.COALESCE(_TABLE.timezone, models.CareRecipient.timezone),
+        fn.statement_timestamp(),
+    ).where(_TABLE.medication == param("medication_id"))
+)
+
+
+def _create_many() -> Statement:
+    """Insert all schedules, or none where one of their medications is not reached."""
+    rows = schedule_input.ROWS
+    wanted = Select((rows,), (rows.c.medication_id,))
+    reached = (
+        models.Medication.select(models.Medication.id)
+        .join(models.CareRecipient, on=_IS_REACHED)
+        .where(models.Medication.id.in_(wanted))
+        .cte("reached")
+    )
+    all_reached = ~fn.EXISTS(
+        wanted.where(rows.c.medication_id.not_in(Select((reached,), (reached.c.id,))))
+    )
+    created = schedule_input.insertion((rows,), rows.c.medication_id, all_reached)
+    query = Select((created,), columns(created, MedicationSchedule))
+    return statement(query.with_cte(rows, reached, created).order_by(created.c.created_at))
+
+
+_CREATE_MANY = _create_many()
+
+_DAYS, _DATES = "days_of_week", "end_date"
+
+
+@cache
+def _update(fields: frozenset[str]) -> Statement:
+    """Update *fields*, unless the merged row would break a rule; the first column names the field.
+
+    The row is locked before it is merged, so that two updates cannot pass one rule each and break
+    it together.
+    """
+    new = {field: _cast(field) for field in fields}
+    merged = {field: new.get(field, getattr(_TABLE, field)) for field in validation.SCHEDULE}
+    rules = []
+    if fields & {"recurrence", "days_of_week"}:
+        is_weekly = merged["recurrence"] == Cast(SQL("'weekly'"), "recurrence_type_enum")
+        rules.append((is_weekly == merged["days_of_week"].is_null(), SQL(f"'{_DAYS}'")))
+    if fields & {"start_date", "end_date"}:
+        rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
+    refusal = Case(None, rules) if rules else Cast(SQL("NULL"), "text")
+    target = (
+        _reached(_TABLE.id, refusal.alias("refusal"))
+        .where(_TABLE.id == param("schedule_id"))
+        .for_update("FOR UPDATE", of=_TABLE)
+        .cte("target", materialized=True)
+    )
+    changed = (
+        _TABLE.update(
+            {
+                _TABLE.updated_at: fn.statement_timestamp(),
+                **{getattr(_TABLE, field): value for field, value in new.items()},
+            }
+        )
+        .from_(target)
+        .where(_TABLE.id == target.c.id, target.c.refusal.is_null())
+        .returning(*_SCHEDULE)
+        .cte("changed")
+    )
+    query = Select((target,), (target.c.refusal, *columns(changed, MedicationSchedule)))
+    return statement(
+        query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(target, changed)
+    )
+
+
+_TYPES = {
+    "recurrence": "recurrence_type_enum",
+    "days_of_week": "smallint[]",
+    "start_date": "date",
+    "end_date": "date",
+}
+
+
+def _cast(field: str) -> Any:
+    return param(field, _TYPES.get(field, "text"))
+
+
+_REFUSALS = {_DAYS: validation.wrong_days, _DATES: validation.wrong_dates}
+
+
+class ScheduleRepository:
+    """Reads and writes the schedules of the medications that a user may reach."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def find_by_id(self, user_id: str, schedule_id: UUID | str) -> MedicationSchedule | None:
+        """Find a schedule that *user_id* may see; None covers absent and not theirs alike."""
+        return self._db.first(_FIND, MedicationSchedule.from_row, **_key(user_id, schedule_id))
+
+    def list_by_medication(
+        self, user_id: str, medication_id: UUID | str
+    ) -> list[MedicationSchedule]:
+        """List a medication's schedules, ended ones included, oldest first."""
+        return self._db.all(
+            _LIST_BY_MEDICATION,
+            MedicationSchedule.from_row,
+            user_id=validation.user_id(user_id),
+            medication_id=validation.uuid(medication_id, "medication_id"),
+        )
+
+    def list_by_recipient(self, user_id: str, recipient_id: UUID | str) -> list[MedicationSchedule]:
+        """List the schedules of all medications of a recipient, oldest first."""
+        return self._db.all(
+            _LIST_BY_RECIPIENT,
+            MedicationSchedule.from_row,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+        )
+
+    def create_many(
+        self, user_id: str, schedules: Mapping[UUID, Sequence[NewSchedule]]
+    ) -> list[MedicationSchedule]:
+        """Create schedules of several medications, in input order: all or nothing, one statement.
+
+        Raises ValidationError (also for a medication without schedules), and NotFoundError
+        (``MEDICATION_NOT_FOUND``) where one of the medications is absent or not theirs.
+        Not idempotent.
+        """
+        checked_user_id = validation.user_id(user_id)
+        if not all(schedules.values()):
+            raise ValidationError.of("schedules", "at least one schedule a medication expected")
+        pairs = [
+            (validation.uuid(medication_id, "medication_id"), schedule)
+            for medication_id, new in schedules.items()
+            for schedule in new
+        ]
+        if not pairs:
+            return []
+        created = self._db.all(
+            _CREATE_MANY,
+            MedicationSchedule.from_row,
+            user_id=checked_user_id,
+            **schedule_input.parameters(pairs),
+        )
+        if not created:
+            raise NotFoundError("no such medication", "MEDICATION_NOT_FOUND")
+        return created
+
+    def update(
+        self, user_id: str, schedule_id: UUID | str, **changes: Unpack[ScheduleChanges]
+    ) -> MedicationSchedule | None:
+        """Change what is passed, None clears what may be absent; None where it is not theirs.
+
+        Raises ValidationError, also where the change and the stored row together would break a
+        rule: weekly without days, daily with days, an end before the start.
+        """
+        checked = validation.schedule_changes(changes)
+        if not checked:
+            return self.find_by_id(user_id, schedule_id)
+        if "time_of_day" in checked:
+            checked["time_of_day"] = f"{checked['time_of_day']:%H:%M}"
+        if "days_of_week" in checked:
+            checked["days_of_week"] = schedule_input.days_literal(checked["days_of_week"])
+        rows = self._db.rows(_update(frozenset(checked)), {**_key(user_id, schedule_id), **checked})
+        if not rows:
+            return None
+        refusal, *schedule = rows[0]
+        if refusal is not None:
+            raise _REFUSALS[refusal]()
+        return MedicationSchedule.from_row(*schedule)
+
+    def count_active_by_medication(self, user_id: str, medication_id: UUID | str) -> int:
+        """Count a medication's schedules without an end, or with one not before today.
+
+        Today is the date in the schedule's effective zone (its own, else the recipient's), by the
+        database's clock. 0 where the medication is absent or not theirs.
+        """
+        ends = self._db.rows(
+            _ENDS,
+            {
+                "user_id": validation.user_id(user_id),
+                "medication_id": validation.uuid(medication_id, "medication_id"),
+            },
+        )
+        return sum(end is None or end >= _today(*rest) for _, end, *rest in ends)
+
+
+def _today(zone: str, now: datetime) -> date:
+    """Tell the date at *now* in *zone*.
+
+    Not by AT TIME ZONE: that raises for a name it does not know, which the Node service may have
+    stored, and one such row would fail the whole count.
+    """
+    try:
+        return now.astimezone(ZoneInfo(zone)).date()
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
+        return now.date()
+
+
+def _key(user_id: str, schedule_id: UUID | str) -> dict[str, object]:
+    return {
+        "user_id": validation.user_id(user_id),
+        "schedule_id": validation.uuid(schedule_id, "schedule_id"),
+    }
