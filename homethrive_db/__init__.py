@@ -1,48 +1,55 @@
-"""The persistence layer of a medication-management system: PostgreSQL through Peewee."""
+"""The persistence layer of a medication-management system: PostgreSQL through Peewee.
 
-from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
-from homethrive_db.entities import (
-    CaregiverAccess,
-    CaregiverAccessWithUser,
-    CareRecipient,
-    CareRecipientChanges,
-    DoseKey,
-    DoseOutcome,
-    DoseReport,
-    DoseTaken,
-    Medication,
-    MedicationChanges,
-    MedicationSchedule,
-    MedicationWithSchedules,
-    NewDoseTaken,
-    NewMedication,
-    NewSchedule,
-    ScheduleChanges,
-    TakenInfo,
-    User,
-    UserLookup,
-    UserProfile,
-)
-from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
-from homethrive_db.errors import (
-    ConfigurationError,
-    ConflictError,
-    HomethriveDbError,
-    MigrationError,
-    NotFoundError,
-    UnavailableError,
-    ValidationError,
-)
-from homethrive_db.repositories import (
-    CaregiverAccessRepository,
-    CareRecipientRepository,
-    DoseTakenRepository,
-    MedicationRepository,
-    Repositories,
-    ScheduleRepository,
-    UserRepository,
-)
-from homethrive_db.settings import Settings
+The public names are imported on first use (PEP 562): a program pays for what it uses.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
+    from homethrive_db.entities import (
+        CaregiverAccess,
+        CaregiverAccessWithUser,
+        CareRecipient,
+        CareRecipientChanges,
+        DoseKey,
+        DoseOutcome,
+        DoseReport,
+        DoseTaken,
+        Medication,
+        MedicationChanges,
+        MedicationSchedule,
+        MedicationWithSchedules,
+        NewDoseTaken,
+        NewMedication,
+        NewSchedule,
+        ScheduleChanges,
+        TakenInfo,
+        User,
+        UserLookup,
+        UserProfile,
+    )
+    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
+    from homethrive_db.errors import (
+        ConfigurationError,
+        ConflictError,
+        HomethriveDbError,
+        MigrationError,
+        NotFoundError,
+        UnavailableError,
+        ValidationError,
+    )
+    from homethrive_db.repositories import (
+        CaregiverAccessRepository,
+        CareRecipientRepository,
+        DoseTakenRepository,
+        MedicationRepository,
+        Repositories,
+        ScheduleRepository,
+        UserRepository,
+    )
+    from homethrive_db.settings import Settings
 
 __all__ = [
     "AccessStatus",
@@ -89,3 +96,22 @@ __all__ = [
     "get_db",
     "reset_db",
 ]
+
+# Light ones first: each of these imports those before it anyway.
+_MODULES = ("errors", "settings", "database", "enums", "entities", "repositories")
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name in the module that has it, and keep it here."""
+    if name in __all__:
+        for module in _MODULES:
+            found = getattr(import_module(f"{__name__}.{module}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

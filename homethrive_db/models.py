@@ -41,7 +41,7 @@ class EnumField(Field):
 
     def __init__(self, enum_name: str, **options: Any) -> None:
         super().__init__(**options)
-        self.field_type = enum_name
+        self.field_type = enum_name  # type: ignore[misc]  # peewee reads it of the instance
 
 
 class SmallIntegerArrayField(SmallIntegerField):
@@ -64,7 +64,7 @@ def _id() -> UUIDField:
 
 def _reference(model: type[Model], table: str, column: str, **options: Any) -> ForeignKeyField:
     """Refer to *model*, the constraint named as Drizzle names it; indexes are declared apart."""
-    target = model._meta
+    target: Any = model._meta
     return ForeignKeyField(
         model,
         column_name=column,

@@ -43,9 +43,9 @@ _UTC_TIMESTAMPTZ = psycopg2.extensions.new_type((_TIMESTAMPTZ_OID,), "UTC_TIMEST
 class _Adapter(Psycopg2Adapter):
     """Connects with libpq's keywords alone: no database name is guessed from a URL."""
 
-    def connect(self, _db: Pool, **parameters: Any) -> psycopg2.extensions.connection:
-        connection = psycopg2.connect(**parameters)
-        psycopg2.extras.register_uuid(_UUID_OIDS, connection)
+    def connect(self, db: Pool, **params: Any) -> Any:  # noqa: ARG002  # peewee's signature
+        connection = psycopg2.connect(**params)
+        psycopg2.extras.register_uuid(_UUID_OIDS, connection)  # type: ignore[no-untyped-call]
         psycopg2.extensions.register_type(_UTC_TIMESTAMPTZ, connection)
         return connection
 

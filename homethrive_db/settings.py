@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from homethrive_db.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SERVER_SCHEME = "postgresql://"
 EMBEDDED_SCHEME = "embedded://"
@@ -66,6 +68,9 @@ def embedded_location(url: str) -> EmbeddedLocation:
 
     Raises ConfigurationError for anything else.
     """
+    from pathlib import Path
+    from urllib.parse import parse_qs, unquote, urlsplit
+
     parts = urlsplit(url)
     if parts.netloc:
         raise ConfigurationError(

@@ -106,7 +106,8 @@ def _array_element(value: object) -> str:
 
 def _compile(query: Query) -> tuple[str, Mapping[str, object]]:
     """Compile to SQL, and give Peewee's own positional values names of their own."""
-    sql, values = _DIALECT.get_sql_context().sql(query).query()
+    context: Any = _DIALECT.get_sql_context()
+    sql, values = context.sql(query).query()
     constants: dict[str, object] = {}
     remaining = iter(values)
 

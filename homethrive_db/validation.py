@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -185,6 +184,8 @@ def zone(value: object, field: str = "timezone") -> str:
 @cache
 def _iana_zones() -> frozenset[str]:
     """Read the names from the tzdata package, the same on every machine."""
+    from importlib.resources import files  # slow to import, and needed for zones only
+
     names = files("tzdata").joinpath("zones").read_text(encoding="ascii").split()
     return frozenset(names) - {"Factory"}
 

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any, Unpack
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from peewee import SQL, Case, Cast, Select, fn
 
@@ -244,6 +243,8 @@ def _today(zone: str, now: datetime) -> date:
     Not by AT TIME ZONE: that raises for a name it does not know, which the Node service may have
     stored, and one such row would fail the whole count.
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # slow to import, and needed here only
+
     try:
         return now.astimezone(ZoneInfo(zone)).date()
     except (ZoneInfoNotFoundError, ValueError, OSError):
