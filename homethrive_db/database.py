@@ -10,7 +10,12 @@ from typing import Any, Protocol, TypeVar
 from peewee import DatabaseProxy, InterfaceError
 
 from homethrive_db import settings
-from homethrive_db.errors import ConfigurationError, Translation, UnavailableError
+from homethrive_db.errors import (
+    ConfigurationError,
+    HomethriveDbError,
+    Translation,
+    UnavailableError,
+)
 from homethrive_db.pool import Pool
 
 T = TypeVar("T")
@@ -84,9 +89,20 @@ class Database(Pool):
             super().begin(*args, **kwargs)
 
     def commit(self) -> None:
-        """Send COMMIT. Raises UnavailableError where its answer does not come."""
+        """Send COMMIT.
+
+        Raises UnavailableError where its answer does not come, and HomethriveDbError
+        (``TRANSACTION_ABORTED``) where a statement had failed before and its error was caught:
+        PostgreSQL then rolls back and reports no error.
+        """
         with Translation():
-            super().commit()
+            cursor = self.execute_sql("COMMIT")
+        if cursor.statusmessage == "ROLLBACK":
+            raise HomethriveDbError(
+                "a statement of the transaction had failed, so nothing of it was written; "
+                "put what may fail into a `with db.atomic():` of its own",
+                "TRANSACTION_ABORTED",
+            )
 
     def rollback(self) -> None:
         """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,12 +18,13 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
-import psycopg2.errors
+from psycopg2.errors import DuplicateDatabase, ObjectInUse, UniqueViolation
 
 from homethrive_db.errors import ConfigurationError, UnavailableError
 from homethrive_db.settings import EmbeddedLocation
 
 DATABASE_NAME = "homethrive"
+NEWEST_VERSION = 18
 _SUPERUSER = "postgres"
 
 
@@ -51,7 +54,7 @@ class EmbeddedServer:
         with _maintenance(self) as cursor:
             try:
                 cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE_NAME}")
-            except psycopg2.errors.ObjectInUse as error:
+            except ObjectInUse as error:
                 raise UnavailableError(
                     f"the database in {self.folder} is in use", "DATABASE_IN_USE", retryable=True
                 ) from error
@@ -70,6 +73,10 @@ def data_root() -> Path:
     return (Path(data_home) if data_home else Path.home() / ".local/share") / "homethrive-db"
 
 
+_servers: dict[Path, EmbeddedServer] = {}
+_servers_lock = threading.Lock()
+
+
 def start(location: EmbeddedLocation, *, delete_after: bool = False) -> EmbeddedServer:
     """Start the server of *location*, or join it where it runs already.
 
@@ -77,8 +84,15 @@ def start(location: EmbeddedLocation, *, delete_after: bool = False) -> Embedded
     Raises ConfigurationError without the extra ``embedded`` or where the folder cannot be used.
     """
     folder = (location.folder or data_root() / "postgres").expanduser().resolve()
+    with _servers_lock:
+        if folder not in _servers:
+            _servers[folder] = _join(folder, location.postgres_version, delete_after)
+        return _servers[folder]
+
+
+def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServer:
     pgserver = _import_pgserver()
-    version = location.postgres_version or pgserver.pgdata_version(folder) or 18
+    version = version or pgserver.pgdata_version(folder) or NEWEST_VERSION
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_dead_users(folder)
@@ -87,14 +101,14 @@ def start(location: EmbeddedLocation, *, delete_after: bool = False) -> Embedded
             cleanup_mode="delete" if delete_after else "stop",
             postgres_version=version,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
         raise ConfigurationError(
             f"no embedded PostgreSQL {version} can run in {folder}: {error}"
         ) from error
     atexit.register(_forget_dead_users, folder)  # runs before the handle's own, which counts them
-    information = handle.get_postmaster_info()
-    server = EmbeddedServer(folder, information.socket_dir, handle.bin_path / "psql")
-    with _maintenance(server) as cursor, suppress(psycopg2.errors.DuplicateDatabase):
+    socket_folder = handle.get_postmaster_info().socket_dir
+    server = EmbeddedServer(folder, socket_folder, handle.bin_path / "psql")
+    with _maintenance(server) as cursor, suppress(DuplicateDatabase, UniqueViolation):
         cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
     return server
 

@@ -155,10 +155,11 @@ class MedicationRepository:
         Raises ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient
         is absent or not theirs. Not idempotent.
         """
-        if not schedules:
+        new = list(schedules)
+        if not new:
             raise ValidationError.of("schedules", "at least one schedule expected")
         # No medication id yet: the statement takes it from the row that it inserts.
-        parameters = schedule_input.parameters([(None, one) for one in schedules])
+        parameters = schedule_input.parameters([(None, one) for one in new])
         rows = self._db.rows(
             _CREATE_WITH_SCHEDULES, {**parameters, **_new(user_id, recipient_id, medication)}
         )
