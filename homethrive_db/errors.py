@@ -146,6 +146,8 @@ def quotes_values(error: BaseException) -> bool:
 
 def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbError:
     state = error.pgcode
+    if isinstance(error, psycopg2.ProgrammingError) and state is None:
+        return ConfigurationError("the driver does not know a keyword or a type it was given")
     if state is None:  # libpq gives no SQLSTATE when a connection fails or is lost
         return UnavailableError(_first_line(error), retryable=nothing_written)
     details: dict[str, object] = {"sqlstate": state}
