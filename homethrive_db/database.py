@@ -14,7 +14,6 @@ from homethrive_db.errors import (
     ConfigurationError,
     HomethriveDbError,
     Translation,
-    UnavailableError,
 )
 from homethrive_db.pool import Pool
 

@@ -102,8 +102,8 @@ def connection_parameters(url: str) -> dict[str, str]:
         problem = type(error).__name__
     # Raised outside the handler: libpq quotes the part it could not read, maybe the password.
     raise ConfigurationError(
-        "the database URL cannot be read: percent-encode special characters "
-        "in its user and password",
+        "the database URL cannot be read: percent-encode special characters in its user and "
+        "password, and use only parameters of libpq after the question mark",
         details={"driver_error": problem},
     )
 
