@@ -38,13 +38,15 @@ class Database(Pool):
     """
 
     def first(
-        self, statement: Executable, make: Callable[..., T], **parameters: object
+        self, statement: Executable, make: Callable[..., T], /, **parameters: object
     ) -> T | None:
         """Run *statement* and make its first row's value; None where no row came."""
         rows = self.rows(statement, parameters)
         return make(*rows[0]) if rows else None
 
-    def all(self, statement: Executable, make: Callable[..., T], **parameters: object) -> list[T]:
+    def all(
+        self, statement: Executable, make: Callable[..., T], /, **parameters: object
+    ) -> list[T]:
         """Run *statement* and make a value of each row."""
         return [make(*row) for row in self.rows(statement, parameters)]
 

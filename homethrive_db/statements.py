@@ -77,7 +77,7 @@ def columns(source: Any, entity: type) -> list[Any]:
     return [source._meta.columns[name] for name in names]
 
 
-def input_rows(name: str, **columns: str) -> CTE:
+def input_rows(name: str, /, **columns: str) -> CTE:
     """Declare rows that a call brings as arrays: one parameter and one column for each name.
 
     *columns* gives each one's PostgreSQL type; a last one, ``position``, numbers the rows from 1.
