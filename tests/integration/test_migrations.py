@@ -1,0 +1,152 @@
+"""Migrations up and down, by our own runner and by the stock ``pw_migrate``."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homethrive_db import MigrationError
+from homethrive_db.migrate import migrate, migrations_folder, rollback, runner, status
+from tests.catalog import CONTRACT, read_catalog
+
+FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
+
+ROWS_OF_THE_FIRST = """
+INSERT INTO users (clerk_user_id, email) VALUES ('user_1', 'ana@example.org');
+INSERT INTO care_recipients (display_name, created_by_user_id) VALUES ('Ana', 'user_1');
+INSERT INTO medications (recipient_id, name, created_by_user_id)
+    SELECT id, 'Aspirin', 'user_1' FROM care_recipients;
+INSERT INTO medication_schedules (
+    medication_id, recurrence, time_of_day, start_date, created_by_user_id
+) SELECT id, 'daily', '08:30', '2025-01-01', 'user_1' FROM medications;
+INSERT INTO dose_taken (
+    recipient_id, medication_id, schedule_id, scheduled_for, taken_at, taken_by_user_id
+) SELECT recipient_id, m.id, s.id, '2025-01-01 13:30Z', '2025-01-01 13:40Z', 'user_1'
+    FROM medications m JOIN medication_schedules s ON s.medication_id = m.id;
+"""
+
+
+def rows(db, table):
+    """Read a table as text, column by column."""
+    with db.connection_context():
+        return db.execute_sql(f"SELECT to_jsonb(t) FROM {table} t").fetchall()
+
+
+def test_each_rollback_restores_what_was_there(empty_db):
+    before = read_catalog(empty_db)
+    assert list(migrate(empty_db, FIRST)) == [FIRST]
+    at_first = read_catalog(empty_db)
+    assert list(migrate(empty_db)) == [SECOND]
+    assert list(rollback(empty_db)) == [SECOND]
+    assert read_catalog(empty_db) == at_first
+    assert list(rollback(empty_db)) == [FIRST]
+    assert read_catalog(empty_db) == before
+    assert list(migrate(empty_db)) == [FIRST, SECOND]
+    assert list(rollback(empty_db, 2)) == [SECOND, FIRST]
+    assert read_catalog(empty_db) == before
+
+
+def test_a_database_at_the_first_migration_upgrades_with_its_rows_intact(empty_db):
+    list(migrate(empty_db, FIRST))
+    with empty_db.atomic():
+        empty_db.execute_sql(ROWS_OF_THE_FIRST)
+    tables = list(read_catalog(empty_db)["tables"])
+    before = {table: rows(empty_db, table) for table in tables}
+    list(migrate(empty_db))
+    for table in tables:
+        for (old,), (new,) in zip(before[table], rows(empty_db, table), strict=True):
+            assert old.items() <= new.items()
+    assert rows(empty_db, "users")[0][0]["has_completed_onboarding"] is False
+
+
+def test_status_tells_applied_from_pending_and_creates_nothing(empty_db):
+    assert status(empty_db) == runner.MigrationStatus([], [FIRST, SECOND])
+    with empty_db.connection_context():
+        assert not empty_db.table_exists("migratehistory")
+    list(migrate(empty_db, FIRST))
+    assert status(empty_db) == runner.MigrationStatus([FIRST], [SECOND])
+
+
+def test_a_name_that_is_not_there_is_refused(empty_db):
+    with pytest.raises(MigrationError, match="no migration 003_nonsense"):
+        list(migrate(empty_db, "003_nonsense"))
+    assert status(empty_db).applied == []
+
+
+def test_a_name_that_is_applied_already_applies_nothing(empty_db):
+    list(migrate(empty_db, FIRST))
+    assert list(migrate(empty_db, FIRST)) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, -1])
+def test_more_than_what_is_applied_cannot_go_back(empty_db, count):
+    with pytest.raises(MigrationError, match="cannot go back"):
+        list(rollback(empty_db, count))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Let the runner read a copy of the migrations, for a test to add to."""
+    copy = tmp_path / "migrations"
+    shutil.copytree(migrations_folder(), copy)
+    monkeypatch.setattr(runner, "migrations_folder", lambda: copy)
+    return copy
+
+
+def test_a_failing_migration_leaves_neither_schema_nor_history(empty_db, folder):
+    folder.joinpath("003_fails.py").write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('CREATE TABLE half (id int)')\n"
+        "    migrator.sql('CREATE TABLE users (id int)')\n"
+    )
+    with pytest.raises(MigrationError, match="003_fails failed and was rolled back"):
+        list(migrate(empty_db))
+    assert read_catalog(empty_db) == CONTRACT
+    assert status(empty_db).pending == ["003_fails"]
+
+
+def test_a_migration_without_a_rollback_cannot_go_back(empty_db, folder):
+    folder.joinpath("003_one_way.py").write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('CREATE TABLE one_way (id int)')\n"
+    )
+    list(migrate(empty_db))
+    with pytest.raises(MigrationError, match="003_one_way has no rollback"):
+        list(rollback(empty_db))
+    assert status(empty_db).applied[-1] == "003_one_way"
+
+
+def pw_migrate(*arguments, url=None):
+    """Run the stock command as a process, with a copy of the migrations' folder."""
+    environment = {name: os.environ[name] for name in os.environ if name != "DATABASE_URL"}
+    return subprocess.run(
+        [sys.executable, "-m", "peewee_migrate", *arguments, "--directory", migrations_folder()],
+        env={**environment, **({"DATABASE_URL": url} if url else {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_stock_command_migrates_lists_and_rolls_back(empty_db, server):
+    assert pw_migrate("migrate", url=server.url).returncode == 0
+    assert read_catalog(empty_db) == CONTRACT
+    listed = pw_migrate("list", url=server.url).stdout
+    assert f"- [x] {SECOND}" in listed
+    assert pw_migrate("rollback", "--count", "2", url=server.url).returncode == 0
+    assert read_catalog(empty_db)["tables"] == {}
+
+
+def test_the_stock_command_says_in_a_line_that_no_database_is_named():
+    failed = pw_migrate("migrate")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("pw_migrate: DATABASE_URL is not set")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_the_files_of_the_folder_are_the_ones_that_are_known():
+    names = sorted(path.stem for path in Path(migrations_folder()).glob("[0-9]*.py"))
+    assert names == [FIRST, SECOND]
