@@ -1,0 +1,213 @@
+"""Connections: borrowed per call, kept by a block, bounded; and what a transaction promises."""
+
+import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from peewee import SQL, InterfaceError, Select
+
+from homethrive_db import (
+    ConfigurationError,
+    Repositories,
+    UnavailableError,
+    ValidationError,
+    check_connection,
+    create_db,
+    get_db,
+    models,
+    reset_db,
+)
+from homethrive_db.statements import array, input_rows, param, statement
+
+PID = statement(Select((), (SQL("pg_backend_pid()"),)))
+NOBODY = "postgresql://someone:s3cr3t@localhost:1/nothing"
+
+
+def backend(db):
+    return db.first(PID, int)
+
+
+def checked_out(db):
+    return len(db._in_use)
+
+
+@pytest.fixture
+def db(homethrive_committed_url):
+    """Give a pool of two that does not wait."""
+    made = create_db(homethrive_committed_url, max_connections=2, pool_timeout=0)
+    yield made
+    made.close_all()
+
+
+def test_a_call_borrows_a_connection_and_returns_it(db):
+    assert backend(db) == backend(db)
+    assert checked_out(db) == 0
+    assert db.is_closed()
+
+
+def test_a_call_that_fails_returns_it_too(db):
+    with pytest.raises(ValidationError):
+        Repositories(db).users.upsert("")
+    with pytest.raises(ValidationError):
+        db.first(statement(Select((), (param("x", "date"),))), str, x="nonsense")
+    assert checked_out(db) == 0
+
+
+def test_more_threads_than_connections_all_get_their_turn(homethrive_committed_url):
+    made = create_db(homethrive_committed_url, max_connections=3)
+    with ThreadPoolExecutor(10) as threads:
+        backends = set(threads.map(lambda _: backend(made), range(50)))
+    assert 1 <= len(backends) <= 3
+    assert checked_out(made) == 0
+    made.close_all()
+
+
+def test_a_block_keeps_one_connection(db):
+    for block in (db.connection_context, db.atomic):
+        with block():
+            pid = backend(db)
+            with ThreadPoolExecutor(1) as threads:
+                other = threads.submit(backend, db).result()
+            assert backend(db) == pid != other
+            assert checked_out(db) == 1
+        assert checked_out(db) == 0
+
+
+def test_blocks_nest_in_one_connection(db):
+    with db.connection_context(), db.atomic():
+        pid = backend(db)
+        with db.connection_context(), db.atomic():
+            assert backend(db) == pid
+        assert backend(db) == pid
+    assert checked_out(db) == 0
+
+
+def test_an_exception_rolls_back_and_returns_the_connection(db):
+    users = Repositories(db).users
+    with pytest.raises(ZeroDivisionError), db.atomic():
+        users.upsert("user_1")
+        raise ZeroDivisionError
+    assert users.find_by_clerk_user_id("user_1") is None
+    assert checked_out(db) == 0
+
+
+def test_an_inner_block_is_a_savepoint(db):
+    users = Repositories(db).users
+    with db.atomic():
+        users.upsert("outer")
+        with pytest.raises(ZeroDivisionError), db.atomic():
+            users.upsert("inner")
+            raise ZeroDivisionError
+    assert users.find_by_clerk_user_id("outer")
+    assert users.find_by_clerk_user_id("inner") is None
+
+
+def test_atomic_decorates_a_function_and_gives_peewees_transaction(db):
+    users = Repositories(db).users
+
+    @db.atomic()
+    def add(user_id):
+        users.upsert(user_id)
+        return db.in_transaction()
+
+    assert add("user_1")
+    assert add("user_2")
+    with db.atomic() as transaction:
+        users.upsert("user_3")
+        transaction.rollback()
+    found = [users.find_by_clerk_user_id(f"user_{number}") for number in (1, 2, 3)]
+    assert [one is not None for one in found] == [True, True, False]
+
+
+def test_a_plain_query_without_a_block_says_which_to_use(db):
+    with db.bind_ctx(models.MODELS):
+        with pytest.raises(InterfaceError, match=r"db\.connection_context\(\).*db\.atomic\(\)"):
+            models.User.select().count()
+        with db.connection_context():
+            assert models.User.select().count() == 0
+
+
+def test_a_pool_in_use_makes_the_next_wait_and_then_give_up(homethrive_committed_url):
+    made = create_db(homethrive_committed_url, max_connections=1, pool_timeout=0.2)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with made.connection_context():
+            held.set()
+            release.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    with pytest.raises(UnavailableError) as caught:
+        backend(made)
+    assert (caught.value.code, caught.value.retryable) == ("POOL_EXHAUSTED", True)
+    assert caught.value.details == {"max_connections": 1}
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(check_connection, made)
+        release.set()
+        assert waiting.exception() is None
+    holder.join()
+    made.close_all()
+
+
+def test_a_pool_that_may_not_wait_gives_up_at_once(homethrive_committed_url):
+    made = create_db(homethrive_committed_url, max_connections=1, pool_timeout=0)
+    with made.connection_context(), ThreadPoolExecutor(1) as threads:
+        refused = threads.submit(check_connection, made).exception()
+    assert isinstance(refused, UnavailableError)
+    assert refused.code == "POOL_EXHAUSTED"
+    assert checked_out(made) == 0
+    made.close_all()
+
+
+def test_instants_come_back_in_utc_whatever_the_sessions_zone(homethrive_committed_url):
+    made = create_db(homethrive_committed_url, options="-c timezone=Asia/Kathmandu")
+    user = Repositories(made).users.upsert("user_1")
+    assert user.created_at.tzinfo is dt.UTC
+    assert abs(user.created_at - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
+    made.close_all()
+
+
+def test_the_process_has_one_database_until_it_is_reset(homethrive_committed_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", homethrive_committed_url)
+    reset_db()
+    first = get_db()
+    assert get_db() is first
+    check_connection()
+    with first.atomic():
+        assert models.User.select().count() == 0
+    reset_db()
+    assert get_db() is not first
+    reset_db()
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(ConfigurationError):
+        get_db()
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_may_be_tried_again():
+    with pytest.raises(UnavailableError) as caught:
+        check_connection(create_db(NOBODY))
+    assert caught.value.retryable
+    assert "s3cr3t" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
+    missing = create_db(homethrive_databases.url_of("no_such_database"))
+    with pytest.raises(UnavailableError, match="no_such_database"):
+        check_connection(missing)
+
+
+def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
+    with pytest.raises(ConfigurationError):
+        check_connection(create_db(NOBODY, nonsense="1"))
+
+
+@pytest.mark.parametrize(
+    "texts", [["a,b", 'q"uote', "back\\slash", "{}", "NULL", "", " ", "ü李💊", "new\nline"], []]
+)
+def test_an_array_arrives_as_it_was_sent(homethrive_db, texts):
+    rows = input_rows("input", value="text")
+    query = Select((rows,), (rows.c.value,)).order_by(rows.c.position).with_cte(rows)
+    assert homethrive_db.all(statement(query), str, value=array(texts)) == texts
