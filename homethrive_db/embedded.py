@@ -66,13 +66,15 @@ class EmbeddedServer:
 def data_root() -> Path:
     """Give the folder for embedded servers of this user.
 
-    For root it is outside of home folders: the server runs as a system user of its own there, and
-    every parent folder of its data becomes readable for all.
+    ``XDG_DATA_HOME`` moves it. For root it is outside of home folders: the server runs as a system
+    user of its own there, and every parent folder of its data becomes readable for all.
     """
+    data_home = os.environ.get("XDG_DATA_HOME")
+    if data_home:
+        return Path(data_home) / "homethrive-db"
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/homethrive-db")
-    data_home = os.environ.get("XDG_DATA_HOME")
-    return (Path(data_home) if data_home else Path.home() / ".local/share") / "homethrive-db"
+    return Path.home() / ".local/share/homethrive-db"
 
 
 _servers: dict[Path, EmbeddedServer] = {}

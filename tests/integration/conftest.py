@@ -12,7 +12,7 @@ from homethrive_db.settings import EmbeddedLocation
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
 def server(request):
     """Run an embedded server of each version that the package supports at both ends."""
-    folder = Path(tempfile.mkdtemp(prefix="homethrive-test-")) / "data"
+    folder = Path(tempfile.mkdtemp(prefix="homethrive-test-"))
     return embedded.start(EmbeddedLocation(folder, request.param), delete_after=True)
 
 

@@ -1,0 +1,96 @@
+"""The demo: the whole of it on an embedded server, again and again, and cut short."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.process import PROGRAM, run_command
+
+
+@pytest.fixture
+def home(monkeypatch):
+    """Keep the demo's server in a folder of the test's own, under an empty home."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as folder:
+        monkeypatch.setenv("XDG_DATA_HOME", folder)
+        monkeypatch.setenv("HOME", f"{folder}/empty")
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield Path(folder) / "homethrive-db"
+
+
+def said(output):
+    """Leave the durations out of what the demo says."""
+    return re.sub(r"\d+\.\d+ s", "… s", output)
+
+
+def test_the_demo_shows_the_whole_of_it_twice_the_same(home):
+    first, second = run_command("demo"), run_command("demo")
+    for shown in (first, second):
+        assert shown.returncode == 0
+        assert shown.stderr == ""
+    assert said(first.stdout) == said(second.stdout)
+    for part in (
+        "applied 001_medications",
+        "applied 002_onboarding_and_caregiver_access",
+        "10 people, 9 medications, 12 schedules",
+        "215 recorded     0 already recorded   5 rejected",
+        "0 recorded   215 already recorded   5 rejected",
+        "schedule_id: no such schedule, or none that this user may reach",
+        "taken_at: a datetime with a time zone expected, a naive one came",
+        "schedule_id: a UUID expected",
+        "missed",
+    ):
+        assert part in first.stdout
+    assert max(map(len, first.stdout.splitlines())) <= 100
+
+
+def test_the_command_it_prints_opens_its_very_database(home):
+    shown = run_command("demo")
+    url = re.search(r"DATABASE_URL=(\S+) homethrive-db psql", shown.stdout)[1]
+    counted = run_command("psql", "-Atc", "SELECT count(*) FROM dose_taken", url=url)
+    assert counted.stdout == "215\n"
+
+
+def test_a_second_demo_at_the_same_time_takes_a_folder_of_its_own(home):
+    """A database that somebody uses is never touched."""
+    assert run_command("demo").returncode == 0
+    url = f"embedded://{home}/demo"
+    with subprocess.Popen(
+        [*PROGRAM, "psql", "-Atc", "SELECT 'open'", "-f", "-"],
+        env={**os.environ, "DATABASE_URL": url},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as user:
+        assert user.stdout.readline() == b"open\n"
+        assert f"DATABASE_URL={url}-2 " in run_command("demo").stdout
+        left, _ = user.communicate(b"SELECT count(*) FROM dose_taken;\n")
+    assert left == b"215\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_cut_short_leaves_no_server(home, number):
+    with subprocess.Popen(
+        [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while "Migrations" not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        _, errors = process.communicate()
+    assert "Traceback" not in errors
+    assert process.returncode in {0, 130}
+    assert not (home / "demo/postmaster.pid").exists()
+    assert run_command("demo").returncode == 0
+
+
+def test_a_demo_that_was_killed_does_not_spoil_the_next(home):
+    with subprocess.Popen([*PROGRAM, "demo"], stdout=subprocess.PIPE, text=True) as process:
+        while "Migrations" not in process.stdout.readline():
+            pass
+        process.kill()
+    assert (home / "demo/postmaster.pid").exists()
+    assert run_command("demo").returncode == 0
+    assert not (home / "demo/postmaster.pid").exists()
