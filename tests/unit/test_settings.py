@@ -1,9 +1,10 @@
 """The environment, and what a database URL means; no password ever shows."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from homethrive_db import ConfigurationError, Settings, create_db
@@ -14,10 +15,10 @@ SECRET = "s3cr3t"
 
 def test_settings_come_from_the_environment_and_show_no_url():
     url = f"postgresql://u:{SECRET}@h/d"
-    settings = Settings.from_environment({"DATABASE_URL": url, "DATABASE_URL_TEST": url + "_test"})
-    assert settings.required_database_url() == url
-    assert settings.database_url_test == url + "_test"
-    assert SECRET not in repr(settings)
+    read = Settings.from_environment({"DATABASE_URL": url, "DATABASE_URL_TEST": url + "_test"})
+    assert read.required_database_url() == url
+    assert read.database_url_test == url + "_test"
+    assert SECRET not in repr(read)
 
 
 @pytest.mark.parametrize("environment", [{}, {"DATABASE_URL": ""}])
@@ -45,7 +46,8 @@ def test_a_url_is_read_as_libpq_reads_it():
 @pytest.mark.parametrize(
     "url",
     ["", "d", "postgres://u:s3cr3t@h/d", "mysql://u:s3cr3t@h/d", "u:s3cr3t@h/d",
-     "postgresql://u:s3cr3t%ZZ@h/d", "postgresql://u:s3cr3t@h/d?nonsense=1", "s3cr3t://h"],
+     "postgresql://u:s3cr3t%ZZ@h/d", "postgresql://u:s3cr3t@h/d?nonsense=1", "s3cr3t://h",
+     "postgresql://u:s3cr3t@h:nonsense/d", "postgresql://u:s3cr3t@[h/d"],
 )  # fmt: skip
 def test_a_url_that_cannot_be_read_is_refused_without_its_password(url):
     with pytest.raises(ConfigurationError) as caught:
@@ -55,18 +57,56 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(url):
     assert caught.value.__context__ is None
 
 
-@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=6))
-def test_no_password_shows_whatever_it_holds(password):
-    """Also one that was not percent-encoded, and breaks the URL at a place of its own."""
-    url = f"postgresql://user:{password}@nowhere.invalid/d"
+PRINTABLE = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1)
+UNREADABLE = (
+    "the database URL cannot be read: percent-encode special characters in its user and "
+    "password, and use only parameters of libpq after the question mark"
+)
+
+
+@settings(deadline=None, max_examples=20000)
+@given(PRINTABLE)
+@example("pass@word")
+@example("pass/word")
+@example("12/34")
+@example("pass@wo/rd")
+@example("1?2/3@4")
+@example("50%")
+@example("100%zz")
+@example("@")
+def test_a_password_that_was_not_percent_encoded_never_shows(password):
+    """It may break the URL at a place of its own: what is said is the same as for any other."""
     try:
-        shown = describe(connection_parameters(url))
+        shown = describe(connection_parameters(f"postgresql://user:{password}@nowhere.invalid/d"))
     except ConfigurationError as error:
-        shown = str(error)
-    for part in ("database URL", "percent-encode", "nowhere.invalid"):
-        if part in password:
-            return
-    assert f":{password}@" not in shown
+        shown = f"{error}{dict(error.details) or ''}"
+    assert shown in (UNREADABLE, "d on nowhere.invalid as user")
+
+
+@settings(deadline=None, max_examples=20000)
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_any_password_can_be_percent_encoded(password):
+    parameters = connection_parameters(f"postgresql://user:{quote(password, safe='')}@h/d")
+    assert parameters["password"] == password
+    assert describe(parameters) == "d on h as user"
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql://", {}),
+        ("postgresql://h", {"host": "h"}),
+        ("postgresql://u@h", {"user": "u", "host": "h"}),
+        ("postgresql://u:p@[::1]:5433/d", {"host": "::1", "port": "5433", "dbname": "d"}),
+        ("postgresql://u:p@a:1,b:2/d", {"host": "a,b", "port": "1,2"}),
+        ("postgresql:///d?host=%2Fa%20socket&user=u", {"host": "/a socket", "user": "u"}),
+        ("postgresql://u:p@h/my%40d", {"host": "h", "dbname": "my@d"}),
+        ("postgresql://u@h/my@d", {"user": "u", "host": "h", "dbname": "my@d"}),
+        ("postgresql://h/d?password=p@ss/w", {"host": "h", "password": "p@ss/w"}),
+    ],
+)
+def test_every_form_of_a_uri_that_libpq_knows_is_read(url, named):
+    assert connection_parameters(url).items() >= named.items()
 
 
 def test_a_database_is_described_without_its_password():
