@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,11 @@ _HOW_TO_SET = (
     "set it to postgresql://user:password@host:5432/database, "
     "or to embedded:// for a PostgreSQL server of your own that needs no installation"
 )
+
+# An @ or a / that a password holds plainly ends it for libpq, which would take the rest for a host,
+# a port or a database, and show it in every message.
+_PASSWORD_CUT_SHORT = re.compile(r"[^@/]*:[^@/]*[@/][^?]*@")
+_PORTS = re.compile(r"[0-9,]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +102,20 @@ def connection_parameters(url: str) -> dict[str, str]:
         scheme = url.partition("://")[0] if "://" in url else ""
         came = f"it begins with {scheme}://" if scheme.isalnum() else "it has no scheme"
         raise ConfigurationError(f"the database URL must begin with {SERVER_SCHEME}, but {came}")
-    problem = None
-    try:
-        return dict(parse_dsn(url))
-    except (psycopg2.Error, ValueError, TypeError) as error:
-        problem = type(error).__name__
-    # Raised outside the handler: libpq quotes the part it could not read, maybe the password.
-    raise ConfigurationError(
-        "the database URL cannot be read: percent-encode special characters in its user and "
-        "password, and use only parameters of libpq after the question mark",
-        details={"driver_error": problem},
-    )
+    parameters = None
+    with suppress(psycopg2.Error, ValueError, TypeError):
+        parameters = dict(parse_dsn(url))
+    # Raised outside of the block: libpq quotes the part it could not read, maybe the password.
+    if (
+        parameters is None
+        or _PASSWORD_CUT_SHORT.match(url, len(SERVER_SCHEME))
+        or not _PORTS.fullmatch(parameters.get("port", ""))
+    ):
+        raise ConfigurationError(
+            "the database URL cannot be read: percent-encode special characters in its user and "
+            "password, and use only parameters of libpq after the question mark"
+        )
+    return parameters
 
 
 def describe(parameters: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ UNREADABLE = (
 )
 
 
-@settings(deadline=None, max_examples=20000)
+@settings(deadline=None)
 @given(PRINTABLE)
 @example("pass@word")
 @example("pass/word")
@@ -83,7 +83,7 @@ def test_a_password_that_was_not_percent_encoded_never_shows(password):
     assert shown in (UNREADABLE, "d on nowhere.invalid as user")
 
 
-@settings(deadline=None, max_examples=20000)
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_password_can_be_percent_encoded(password):
     parameters = connection_parameters(f"postgresql://user:{quote(password, safe='')}@h/d")
