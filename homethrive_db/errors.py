@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
-import peewee
-import psycopg2
+if TYPE_CHECKING:
+    import psycopg2
 
 
 class HomethriveDbError(Exception):
@@ -119,6 +120,9 @@ def translate(error: BaseException, *, nothing_written: bool = False) -> Homethr
     *nothing_written* says what the caller knows of a lost connection: True where the statement
     cannot have taken effect (a connect, a read, a transaction that was not yet committed).
     """
+    import peewee  # here and below: entities and ports raise our errors without a driver
+    import psycopg2
+
     if isinstance(error, HomethriveDbError):
         return None
     driver_error = getattr(error, "orig", None) or error
@@ -133,6 +137,8 @@ def translate(error: BaseException, *, nothing_written: bool = False) -> Homethr
 
 def quotes_values(error: BaseException) -> bool:
     """Say whether the driver's text may hold values of a row, which no log should see."""
+    import psycopg2
+
     driver_error = getattr(error, "orig", None) or error
     if not isinstance(driver_error, psycopg2.Error) or driver_error.pgcode is None:
         return False
@@ -145,6 +151,8 @@ def quotes_values(error: BaseException) -> bool:
 
 
 def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbError:
+    import psycopg2
+
     state = error.pgcode
     if isinstance(error, psycopg2.ProgrammingError) and state is None:
         return ConfigurationError("the driver does not know a keyword or a type it was given")

@@ -1,0 +1,182 @@
+"""Races: threads that meet at one row, each with a connection of its own."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from homethrive_db import (
+    ConflictError,
+    DoseReport,
+    HomethriveDbError,
+    NewDoseTaken,
+    OutcomeStatus,
+    Repositories,
+    UnavailableError,
+    ValidationError,
+    create_db,
+)
+
+DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
+THREADS = 16
+
+
+@pytest.fixture
+def repositories(homethrive_committed_url):
+    db = create_db(homethrive_committed_url, max_connections=THREADS)
+    yield Repositories(db)
+    assert not db._in_use
+    db.close_all()
+
+
+@pytest.fixture
+def schedule(homethrive_committed_factory):
+    """Make a schedule of the user "owner"."""
+    factory = homethrive_committed_factory
+    return factory.schedule(factory.medication(factory.own_profile(factory.user("owner"))))
+
+
+def at_once(call, count=THREADS):
+    """Call in many threads that start together; give the answers, errors among them."""
+    barrier = threading.Barrier(count)
+
+    def one(number):
+        barrier.wait()
+        try:
+            return call(number)
+        except HomethriveDbError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(one, range(count)))
+
+
+def count(repositories, table):
+    db = repositories.users._db
+    with db.connection_context():
+        return db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_sixteen_threads_mark_one_dose_to_one_row_and_one_answer(repositories, schedule, attempt):
+    answers = at_once(
+        lambda number: repositories.doses_taken.mark_taken(
+            "owner", NewDoseTaken(schedule.id, DUE, DUE + timedelta(minutes=number))
+        )
+    )
+    assert len(set(answers)) == 1
+    assert count(repositories, "dose_taken") == 1
+
+
+def test_sixteen_batches_with_one_dose_in_common_record_it_once(repositories, schedule):
+    """In opposite orders, which would deadlock if they went in as they came."""
+    due = [DUE + timedelta(days=number) for number in range(200)]
+
+    def batch(number):
+        days = due if number % 2 else due[::-1]
+        return repositories.doses_taken.mark_taken_many(
+            DoseReport("owner", schedule.id, day, DUE) for day in days
+        )
+
+    answers = at_once(batch)
+    recorded = [
+        outcome.report.scheduled_for
+        for outcomes in answers
+        for outcome in outcomes
+        if outcome.status is OutcomeStatus.RECORDED
+    ]
+    assert sorted(recorded) == due
+    assert count(repositories, "dose_taken") == len(due)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_two_first_sign_ins_make_one_profile(repositories, attempt):
+    repositories.users.upsert("owner")
+    answers = at_once(
+        lambda _: repositories.care_recipients.find_or_create_own_profile("owner", "Ana")
+    )
+    assert len({one.id for one in answers}) == 1
+    assert count(repositories, "care_recipients") == 1
+
+
+def test_a_missing_creator_is_filled_in_for_all_who_ask(repositories):
+    repositories.users.upsert("owner")
+    repositories.care_recipients.find_or_create_own_profile("owner", "Ana")
+    db = repositories.users._db
+    with db.atomic():
+        db.execute_sql("UPDATE care_recipients SET created_by_user_id = NULL")
+    answers = at_once(
+        lambda _: repositories.care_recipients.find_or_create_own_profile("owner", "Ana")
+    )
+    assert {one.created_by_user_id for one in answers} == {"owner"}
+
+
+def test_upserts_of_one_user_all_succeed(repositories):
+    answers = at_once(lambda number: repositories.users.upsert("owner", email=f"{number}@x.org"))
+    assert len({one.created_at for one in answers}) == 1
+    assert count(repositories, "users") == 1
+
+
+def test_only_one_active_access_is_created(repositories):
+    for user_id in ("a", "b"):
+        repositories.users.upsert(user_id)
+    answers = at_once(
+        lambda _: repositories.caregiver_access.create(
+            caregiver_user_id="a", recipient_user_id="b", status="approved", requested_at=DUE
+        )
+    )
+    assert sum(isinstance(one, ConflictError) for one in answers) == THREADS - 1
+    assert count(repositories, "caregiver_access") == 1
+
+
+def test_an_access_is_revoked_by_one_side_only(repositories):
+    for user_id in ("a", "b"):
+        repositories.users.upsert(user_id)
+    access = repositories.caregiver_access.create(
+        caregiver_user_id="a", recipient_user_id="b", status="approved", requested_at=DUE
+    )
+    answers = at_once(
+        lambda number: repositories.caregiver_access.revoke("ab"[number % 2], access.id, DUE)
+    )
+    refused = [one for one in answers if isinstance(one, ConflictError)]
+    assert len(refused) == THREADS - 1
+    assert {one.code for one in refused} == {"INVALID_ACCESS_STATE"}
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_two_updates_cannot_break_a_rule_together(repositories, schedule, attempt):
+    """One moves the start, one the end: each alone is right, both would end before the start."""
+    start = schedule.start_date
+    repositories.schedules.update("owner", schedule.id, end_date=start + timedelta(days=10))
+    changes = [
+        {"start_date": start + timedelta(days=8)},
+        {"end_date": start + timedelta(days=4)},
+    ]
+    answers = at_once(
+        lambda number: repositories.schedules.update("owner", schedule.id, **changes[number]), 2
+    )
+    assert sum(isinstance(one, ValidationError) for one in answers) == 1
+    stored = repositories.schedules.find_by_id("owner", schedule.id)
+    assert stored.end_date >= stored.start_date
+
+
+def test_marks_and_unmarks_in_a_storm_answer_or_say_to_try_again(repositories, schedule):
+    doses = repositories.doses_taken
+
+    def storm(number):
+        chance = random.Random(number)
+        for _ in range(60):
+            choice = chance.randrange(3)
+            if choice == 0:
+                doses.unmark_taken("owner", schedule.id, DUE)
+            elif choice == 1:
+                doses.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE))
+            else:
+                doses.mark_taken_many([DoseReport("owner", schedule.id, DUE, DUE)] * 2)
+
+    for answer in at_once(storm, 8):
+        assert answer is None or (isinstance(answer, UnavailableError) and answer.retryable)
+    assert doses.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE))
+    assert count(repositories, "dose_taken") == 1
