@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,11 @@ from peewee_migrate.migrator import Migrator
 from peewee_migrate.router import Router
 
 from homethrive_db.database import Database, create_db
-from homethrive_db.errors import MigrationError, translate
+from homethrive_db.errors import MigrationError, ValidationError, quotes_values, translate
+
+# Peewee-migrate logs each failure with the driver's text, which may quote rows; here it is raised.
+_SILENT = logging.getLogger(f"{__name__}.silent")
+_SILENT.disabled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def database_for_pw_migrate() -> Database:
 
 
 def _router(db: Database) -> Router:
-    return _Router(db, migrate_dir=migrations_folder())
+    return _Router(db, migrate_dir=migrations_folder(), logger=_SILENT)
 
 
 def _checked_pending(router: Router, name: str | None) -> list[str]:
@@ -103,8 +108,12 @@ def _run(router: Router, name: str, *, downgrade: bool = False) -> None:
         raise MigrationError(f"{name} has no rollback", details={"migration": name})
     try:
         router.run_one(name, router.migrator, fake=False, downgrade=downgrade)
+        return
     except (peewee.PeeweeException, MigrationError) as error:
-        raise _failure(name, error) from error
+        failure = _failure(name, error)
+        if not quotes_values(error):
+            raise failure from error
+    raise failure  # outside of the handler, which would tie the driver's error to it
 
 
 def _has_rollback(router: Router, name: str) -> bool:
@@ -113,9 +122,11 @@ def _has_rollback(router: Router, name: str) -> bool:
 
 
 def _failure(name: str, error: Exception) -> MigrationError:
-    cause = translate(error) or error
-    lines = str(error).strip().splitlines()
+    ours = translate(error)
+    reason = str(error).strip().partition("\n")[0]
+    if isinstance(ours, ValidationError):  # the one kind whose first line may quote a value
+        reason = str(ours)
     return MigrationError(
-        f"{name} failed and was rolled back: {lines[0] if lines else cause}",
-        details={"migration": name},
+        f"{name} failed and was rolled back: {reason}",
+        details={"migration": name, **(ours.details if ours else {})},
     )

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ INSERT INTO dose_taken (
 ) SELECT recipient_id, m.id, s.id, '2025-01-01 13:30Z', '2025-01-01 13:40Z', 'user_1'
     FROM medications m JOIN medication_schedules s ON s.medication_id = m.id;
 """
+
+TWICE = "INSERT INTO users (clerk_user_id) VALUES ('takes-sertraline')"
 
 
 def rows(db, table):
@@ -106,6 +109,56 @@ def test_a_failing_migration_leaves_neither_schema_nor_history(empty_db, folder)
         list(migrate(empty_db))
     assert read_catalog(empty_db) == CONTRACT
     assert status(empty_db).pending == ["003_fails"]
+
+
+def test_a_migration_that_fails_in_python_leaves_nothing_either(empty_db, folder):
+    folder.joinpath("003_fails.py").write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('CREATE TABLE half (id int)')\n"
+        "    migrator()\n"
+        "    1 / 0\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        list(migrate(empty_db))
+    assert read_catalog(empty_db) == CONTRACT
+    assert status(empty_db).pending == ["003_fails"]
+
+
+def test_a_failing_rollback_takes_nothing_back(empty_db, folder):
+    folder.joinpath("003_stays.py").write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('CREATE TABLE stays (id int)')\n"
+        "def rollback(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('DROP TABLE stays')\n"
+        "    migrator.sql('DROP TABLE nowhere')\n"
+    )
+    list(migrate(empty_db))
+    at_third = read_catalog(empty_db)
+    with pytest.raises(MigrationError, match="003_stays failed and was rolled back"):
+        list(rollback(empty_db))
+    assert read_catalog(empty_db) == at_third
+    assert status(empty_db).applied[-1] == "003_stays"
+
+
+@pytest.mark.parametrize(
+    ("sql", "details"),
+    [
+        (f"{TWICE}; {TWICE}", {"sqlstate": "23505", "constraint": "users_pkey"}),
+        ("SELECT 'takes-sertraline'::uuid", {"sqlstate": "22P02"}),
+    ],
+)
+def test_a_migration_of_rows_fails_without_showing_their_values(
+    empty_db, folder, caplog, sql, details
+):
+    """Neither the error, nor the traceback that a log would print, nor the log."""
+    folder.joinpath("003_rows.py").write_text(
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r})\n"
+    )
+    with pytest.raises(MigrationError, match="003_rows failed and was rolled back") as caught:
+        list(migrate(empty_db))
+    assert caught.value.details == {"migration": "003_rows", **details}
+    printed = "".join(traceback.format_exception(caught.value, limit=0))
+    assert "takes-sertraline" not in printed + repr(caught.value) + caplog.text
 
 
 def test_a_migration_without_a_rollback_cannot_go_back(empty_db, folder):
