@@ -20,6 +20,11 @@ TABLES = (
     "dose_taken",
 )
 EXPECTED = json.loads(DATA.joinpath("expected.json").read_text(encoding="utf-8"))
+BY_RECIPIENT = [
+    (user_id, recipient_id)
+    for user_id, expected in EXPECTED["users"].items()
+    for recipient_id in expected["by_recipient"]
+]
 WINDOW = [dt.datetime.fromisoformat(EXPECTED["window"][key]) for key in ("start", "end")]
 
 
@@ -56,32 +61,43 @@ def in_order(rows):
     return sorted(as_node(rows), key=lambda row: (row["createdAt"], row["id"]))
 
 
+def come_in_order(rows):
+    """Say that a list of ours is ordered by the microsecond, then by id."""
+    return rows == sorted(rows, key=lambda row: (row.created_at, row.id))
+
+
 @pytest.mark.parametrize("user_id", EXPECTED["users"])
 def test_a_user_and_their_people_read_as_the_node_service_reads_them(repositories, user_id):
     expected = EXPECTED["users"][user_id]
     access = repositories.caregiver_access
     own = repositories.care_recipients.find_by_user_id(user_id)
     reached = repositories.care_recipients.list_for_caregiver(user_id)
+    caregivers = access.list_caregivers_for_recipient(user_id)
+    recipients = access.list_recipients_for_caregiver(user_id)
     assert as_node(repositories.users.find_by_clerk_user_id(user_id)) == expected["user"]
     assert as_node(own) == expected["own_profile"]
     assert in_order(reached) == in_order(expected["care_recipients"])
-    assert in_order(access.list_caregivers_for_recipient(user_id)) == in_order(
-        expected["caregivers"]
-    )
-    assert in_order(access.list_recipients_for_caregiver(user_id)) == in_order(
-        expected["recipients"]
-    )
+    assert in_order(caregivers) == in_order(expected["caregivers"])
+    assert in_order(recipients) == in_order(expected["recipients"])
+    assert all(map(come_in_order, (reached, caregivers, recipients)))
     assert sorted(access.approved_recipient_user_ids(user_id)) == sorted(
         expected["approved_recipient_user_ids"]
     )
     assert {str(one.id) for one in reached} == set(expected["by_recipient"])
 
 
-BY_RECIPIENT = [
-    (user_id, recipient_id)
-    for user_id, expected in EXPECTED["users"].items()
-    for recipient_id in expected["by_recipient"]
-]
+@pytest.mark.parametrize("user_id", EXPECTED["users"])
+def test_what_the_node_service_does_not_show_a_user_is_not_there(repositories, user_id):
+    others = {recipient_id for user, recipient_id in BY_RECIPIENT} - set(
+        EXPECTED["users"][user_id]["by_recipient"]
+    )
+    assert others
+    for recipient_id in others:
+        assert repositories.care_recipients.find_by_id(user_id, recipient_id) is None
+        assert repositories.schedules.list_by_recipient(user_id, recipient_id) == []
+        assert not repositories.medications.list_by_recipient(
+            user_id, recipient_id, include_inactive=True
+        )
 
 
 @pytest.mark.parametrize(("user_id", "recipient_id"), BY_RECIPIENT)
@@ -95,6 +111,7 @@ def test_a_recipients_care_reads_as_the_node_service_reads_it(repositories, user
     assert in_order(every) == in_order(expected["medications"])
     assert sorted(str(one.id) for one in active) == sorted(expected["active_medication_ids"])
     assert in_order(schedules) == in_order(expected["schedules"])
+    assert all(map(come_in_order, (every, active, schedules)))
     assert {
         f"{key.schedule_id}|{as_node(key.scheduled_for)}": {
             "takenAt": as_node(info.taken_at),

@@ -13,6 +13,7 @@ from homethrive_db import MigrationError
 from homethrive_db.migrate import migrate, migrations_folder, rollback, runner, status
 from tests.catalog import CONTRACT, read_catalog
 
+ROOT = Path(__file__).parents[2]
 FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
 
 ROWS_OF_THE_FIRST = """
@@ -203,3 +204,42 @@ def test_the_stock_command_says_in_a_line_that_no_database_is_named():
 def test_the_files_of_the_folder_are_the_ones_that_are_known():
     names = sorted(path.stem for path in Path(migrations_folder()).glob("[0-9]*.py"))
     assert names == [FIRST, SECOND]
+
+
+@pytest.fixture(scope="module")
+def unpacked_wheel(tmp_path_factory):
+    """Build the wheel from a copy of the checkout, and unpack it where Python can import it."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("homethrive_db", "migrations"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg"):
+        shutil.copy(ROOT / name, copy / name)
+    run = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", "."]
+    built = subprocess.run(run, cwd=copy, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = copy.glob("dist/*.whl")
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    shutil.unpack_archive(wheel, unpacked, format="zip")
+    return unpacked
+
+
+def test_a_wheel_brings_its_migrations_along(unpacked_wheel, server, empty_db, tmp_path):
+    """An installed package migrates in a folder without a checkout."""
+    shipped = {path.name for path in unpacked_wheel.glob("homethrive_db/migrations/*.py")}
+    assert shipped == {"conf.py", f"{FIRST}.py", f"{SECOND}.py"}
+    program = (
+        "from homethrive_db import get_db\n"
+        "from homethrive_db.migrate import migrate, migrations_folder\n"
+        "print(migrations_folder(), *migrate(get_db()))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(unpacked_wheel), "DATABASE_URL": server.url}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(unpacked_wheel / "homethrive_db/migrations"), FIRST, SECOND]
+    assert read_catalog(empty_db) == CONTRACT
