@@ -33,6 +33,7 @@ from homethrive_db.settings import (
 COMPOSE_URL = "postgresql://homethrive_test:test_password@localhost:5433/homethrive_test"
 """Where docker/compose.yaml puts the test database."""
 
+_RUN = "homethrive_test_run_{}"
 _OURS = re.compile(r"homethrive_([0-9a-f]{12})_\w+")
 
 # A test run that loses its data in a crash loses nothing: trade durability for speed.
@@ -42,9 +43,9 @@ _FAST = ("fsync", "synchronous_commit", "full_page_writes")
 class TestDatabases:
     """Makes databases on one server for one test run, and drops them all at its end.
 
-    The processes of a run (pytest-xdist's workers) share the template; each holds a shared advisory
-    lock while it lives, so that the last one knows to drop it, and so that the next run can tell
-    what a crashed one left behind.
+    The processes of a run (pytest-xdist's workers) share the template. Each keeps a connection that
+    is named after the run, by which the last one knows to drop the template, and by which the next
+    run can tell what a crashed one left behind.
     """
 
     __test__ = False  # its name would make pytest collect it
@@ -54,9 +55,8 @@ class TestDatabases:
         self._run = run
         self._process = process
         self._numbers = count(1)
-        self._connection = psycopg2.connect(server_url)
+        self._connection = psycopg2.connect(server_url, application_name=_RUN.format(run))
         self._connection.autocommit = True
-        self._execute("SELECT pg_advisory_lock_shared(%s)", _lock_key(run))
         self._drop_what_crashed_runs_left()
 
     def template(self) -> str:
@@ -87,8 +87,9 @@ class TestDatabases:
 
     def close(self) -> None:
         """Leave the run; the last process drops the template."""
-        self._execute("SELECT pg_advisory_unlock_shared(%s)", _lock_key(self._run))
-        self._drop_run_without_processes(self._run)
+        with self._exclusively():
+            self._execute("SET application_name = ''")
+            self._drop_run_without_processes(self._run)
         self._connection.close()
 
     def _drop_what_crashed_runs_left(self) -> None:
@@ -97,12 +98,11 @@ class TestDatabases:
             self._drop_run_without_processes(run)
 
     def _drop_run_without_processes(self, run: str) -> None:
-        key = _lock_key(run)
-        if self._execute("SELECT pg_try_advisory_lock(%s)", key)[0][0]:
+        sessions = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
+        if not self._execute(sessions, _RUN.format(run)):
             for name in self._databases(f"homethrive\\_{run}\\_%"):
                 with suppress(ObjectInUse):
-                    self._drop(name)
-            self._execute("SELECT pg_advisory_unlock(%s)", key)
+                    self._execute(f"DROP DATABASE IF EXISTS {name}")
 
     def _databases(self, pattern: str) -> list[str]:
         rows = self._execute("SELECT datname FROM pg_database WHERE datname LIKE %s", pattern)
@@ -113,7 +113,8 @@ class TestDatabases:
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
-        key = _lock_key(self._run) + 1
+        """Let one process of the run at a time into the block."""
+        key = int(self._run, 16)
         self._execute("SELECT pg_advisory_lock(%s)", key)
         try:
             yield
@@ -190,7 +191,3 @@ def _migrate(url: str) -> None:
             pass
     finally:
         db.close_all()
-
-
-def _lock_key(run: str) -> int:
-    return int(run, 16) << 1

@@ -1,0 +1,87 @@
+"""What the documentation shows works as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.process import run_command
+
+ROOT = Path(__file__).parents[2]
+README = ROOT.joinpath("README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "CONTRIBUTING.md"]
+DUE = datetime(2025, 3, 9, 12, 30, tzinfo=UTC).isoformat()
+
+
+@pytest.fixture
+def events(homethrive_committed_factory):
+    """Write a good event, the same again, and one of an unknown schedule."""
+    factory = homethrive_committed_factory
+    profile = factory.own_profile(factory.user("user_1"))
+    schedule = factory.schedule(factory.medication(profile))
+    good = {
+        "user_id": "user_1",
+        "schedule_id": str(schedule.id),
+        "scheduled_for": DUE,
+        "taken_at": DUE,
+    }
+    absent = {**good, "schedule_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff"}
+    return "".join(json.dumps(one) + "\n" for one in (good, good, absent))
+
+
+def run_script(arguments, url, events):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=events,
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_readmes_worker_records_doses(homethrive_committed_url, events):
+    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = run_script(["-c", script], homethrive_committed_url, events)
+    assert done.stdout == "taken at 12:30 UTC by user_1\n" * 2
+    assert done.stderr == "SCHEDULE_NOT_FOUND: no such schedule\n"
+
+
+def test_the_readmes_worker_has_fifteen_lines():
+    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in script.splitlines() if line.strip()]) == 15
+
+
+def test_the_example_records_in_batches_and_goes_on_after_bad_lines(
+    homethrive_committed_url, events
+):
+    example = ROOT / "examples/record_doses.py"
+    done = run_script([example], homethrive_committed_url, "{bad\n{}\n" + events)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "recorded",
+        "already_recorded",
+        "not_found",
+    ]
+    assert done.stderr.count("refused: ") == 2
+
+
+def test_the_readmes_transcript_is_what_the_demo_prints(monkeypatch, tmp_path_factory):
+    """But for the folder and the durations."""
+
+    def plain(text):
+        text = re.sub(r" +\d+\.\d+ s", " … s", text)
+        return re.sub(r"\S*/homethrive-db/demo(-\d)?\b", "…/demo", text).strip("\n")
+
+    (transcript,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    assert plain(run_command("demo").stdout) == plain(transcript)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
