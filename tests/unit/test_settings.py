@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homethrive_db import ConfigurationError, Settings, create_db
@@ -64,7 +64,6 @@ UNREADABLE = (
 )
 
 
-@settings(deadline=None)
 @given(PRINTABLE)
 @example("pass@word")
 @example("pass/word")
@@ -83,7 +82,6 @@ def test_a_password_that_was_not_percent_encoded_never_shows(password):
     assert shown in (UNREADABLE, "d on nowhere.invalid as user")
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_password_can_be_percent_encoded(password):
     parameters = connection_parameters(f"postgresql://user:{quote(password, safe='')}@h/d")

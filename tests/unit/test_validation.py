@@ -125,7 +125,11 @@ def test_a_time_of_day_is_whole_minutes_without_a_zone(value):
     assert refuses(validation.time_of_day, whole.replace(tzinfo=dt.UTC))
 
 
-@pytest.mark.parametrize("value", ["8:30", "24:00", "08:60", "08:30:00", "٠٨:٣٠", "", 8, None])
+@pytest.mark.parametrize(
+    "value",
+    ["8:30", "24:00", "08:60", "08:30:00", "08:30\n", "٠٨:٣٠", "", 8, None,
+     dt.datetime(2025, 1, 1)],
+)  # fmt: skip
 def test_what_is_no_time_of_day_is_refused(value):
     assert refuses(validation.time_of_day, value)
 
@@ -150,6 +154,26 @@ def test_what_is_no_date_is_refused(value):
     assert refuses(validation.day, value)
 
 
+@given(st.dates(), st.dates())
+def test_a_schedule_ends_on_the_day_it_starts_or_later(start, end):
+    validation.schedule_dates(min(start, end), max(start, end))
+    validation.schedule_dates(start, None)
+    if start != end:
+        with pytest.raises(ValidationError) as caught:
+            validation.schedule_dates(max(start, end), min(start, end))
+        assert caught.value.details == {"field": "end_date"}
+
+
+@given(st.sets(st.integers(1, 7), min_size=1))
+def test_weekly_has_days_and_daily_has_none(days):
+    validation.schedule_days(Recurrence.WEEKLY, tuple(days))
+    validation.schedule_days(Recurrence.DAILY, None)
+    for wrong in ((Recurrence.WEEKLY, None), (Recurrence.DAILY, tuple(days))):
+        with pytest.raises(ValidationError) as caught:
+            validation.schedule_days(*wrong)
+        assert caught.value.details == {"field": "days_of_week"}
+
+
 @pytest.mark.parametrize("value", [0, 1, "true", None])
 def test_what_is_no_truth_value_is_refused(value):
     assert refuses(validation.boolean, value)
@@ -171,8 +195,8 @@ def test_every_iana_zone_is_taken_and_abbreviations_stored_canonical():
 @pytest.mark.parametrize(
     "value",
     ["", "america/new_york", "Mars/Phobos", "posix/Europe/Berlin", "right/UTC", "localtime",
-     "posixrules", "UTC+3", "EST5", "../UTC", "/usr/share/zoneinfo/UTC", "Europe/Berlin ", "x" * 65,
-     None, 3],
+     "posixrules", "Factory", "UTC+3", "EST5", "../UTC", "/usr/share/zoneinfo/UTC",
+     "Europe/Berlin ", "Europe/Berlin\n", "x" * 65, None, 3],
 )  # fmt: skip
 def test_what_is_no_iana_zone_is_refused(value):
     assert refuses(validation.zone, value)
