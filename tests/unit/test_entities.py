@@ -31,9 +31,32 @@ def test_every_entity_is_frozen_slotted_and_documented(entity):
     assert not entity.__doc__.startswith(f"{entity.__name__}(")
 
 
-def test_an_input_cannot_be_changed():
+def test_an_input_cannot_be_changed_or_given_more():
     with pytest.raises(dataclasses.FrozenInstanceError):
         NewMedication("Aspirin").name = "Ibuprofen"
+    assert not hasattr(NewMedication("Aspirin"), "__dict__")
+
+
+def test_equal_inputs_are_one_in_a_set():
+    """However they were spelled."""
+    schedule = uuid.uuid4()
+    local = DUE.astimezone(dt.timezone(dt.timedelta(hours=-4)))
+    assert {NewDoseTaken(schedule, DUE, DUE), NewDoseTaken(str(schedule), local, local)} == {
+        NewDoseTaken(schedule, DUE, DUE)
+    }
+    assert NewMedication("Aspirin") != NewMedication("Aspirin", "With water")
+
+
+def test_an_instant_of_an_input_is_kept_in_utc():
+    local = DUE.astimezone(dt.timezone(dt.timedelta(hours=-4)))
+    dose = NewDoseTaken(uuid.uuid4(), local, local)
+    assert (dose.scheduled_for, dose.taken_at) == (DUE, DUE)
+    assert dose.scheduled_for.tzinfo is dose.taken_at.tzinfo is dt.UTC
+
+
+def test_a_changed_copy_is_checked_again():
+    with pytest.raises(ValidationError):
+        dataclasses.replace(NewMedication("Aspirin"), name="")
 
 
 def test_a_schedule_is_normalised():

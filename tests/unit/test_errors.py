@@ -2,10 +2,13 @@
 
 import pickle
 
+import peewee
+import psycopg2
 import pytest
 
 import homethrive_db
-from homethrive_db import HomethriveDbError, UnavailableError, ValidationError
+from homethrive_db import HomethriveDbError, NotFoundError, UnavailableError, ValidationError
+from homethrive_db.errors import Translation, translate
 
 CLASSES = [
     one
@@ -42,6 +45,34 @@ def test_retryable_survives_pickling():
     assert not pickle.loads(pickle.dumps(UnavailableError("x"))).retryable
 
 
+def test_only_what_is_the_drivers_is_translated():
+    for error in (ValueError("x"), UnavailableError("x"), peewee.ProgrammingError("x")):
+        assert translate(error) is None
+
+
+@pytest.mark.parametrize("nothing_written", [True, False])
+def test_a_closed_connection_is_unavailable(nothing_written):
+    """Psycopg2's own, which no server has sent, and Peewee's about a connection it lost."""
+    for error in (psycopg2.InterfaceError("connection already closed"), peewee.InterfaceError()):
+        ours = translate(error, nothing_written=nothing_written)
+        assert isinstance(ours, UnavailableError)
+        assert ours.code == "DATABASE_UNAVAILABLE"
+        assert ours.retryable is nothing_written
+
+
+def test_what_a_block_raises_otherwise_passes_unchanged():
+    raised = NotFoundError("no such user")
+    with pytest.raises(NotFoundError) as caught, Translation():
+        raise raised
+    assert caught.value is raised
+    with pytest.raises(ZeroDivisionError), Translation():
+        raise ZeroDivisionError
+
+
 def test_details_cannot_be_changed():
     with pytest.raises(TypeError):
         ValidationError.of("name", "text expected").details["field"] = "other"
+    given = {"field": "name"}
+    error = ValidationError("x", details=given)
+    given["field"] = "other"
+    assert error.details == {"field": "name"}
