@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from peewee import JOIN, SQL, Expression, Select, fn
+from peewee import JOIN, SQL, Expression, Field, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -59,40 +60,42 @@ _APPROVED_RECIPIENTS = statement(
 
 _NOTHING = SQL("NULL")
 
-_LIST_CAREGIVERS = statement(
-    _TABLE.select(
-        *_ACCESS,
+
+def _list(of: Field, other: Field, shown: Sequence[Any]) -> Statement:
+    """List the active accesses of one side, with what is *shown* of the *other*."""
+    return statement(
+        _TABLE.select(*_ACCESS, *shown)
+        .join(models.User, on=other == models.User.clerk_user_id)
+        .join(
+            models.CareRecipient,
+            JOIN.LEFT_OUTER,
+            on=models.CareRecipient.user == models.User.clerk_user_id,
+        )
+        .where(of == param("user_id"), _IS_ACTIVE)
+        .order_by(_TABLE.created_at, _TABLE.id)
+    )
+
+
+_LIST_CAREGIVERS = _list(
+    _TABLE.recipient_user,
+    _TABLE.caregiver_user,
+    [
         fn.COALESCE(models.CareRecipient.display_name, models.User.display_name, models.User.email),
         models.User.email,
         *[_NOTHING] * 4,
-    )
-    .join(models.User, on=_TABLE.caregiver_user == models.User.clerk_user_id)
-    .join(
-        models.CareRecipient,
-        JOIN.LEFT_OUTER,
-        on=models.CareRecipient.user == models.User.clerk_user_id,
-    )
-    .where(_TABLE.recipient_user == param("recipient_user_id"), _IS_ACTIVE)
-    .order_by(_TABLE.created_at, _TABLE.id)
+    ],
 )
 
-_LIST_RECIPIENTS = statement(
-    _TABLE.select(
-        *_ACCESS,
+_LIST_RECIPIENTS = _list(
+    _TABLE.caregiver_user,
+    _TABLE.recipient_user,
+    [
         *[_NOTHING] * 2,
         models.CareRecipient.display_name,
         models.User.email,
         models.CareRecipient.id,
         models.CareRecipient.timezone,
-    )
-    .join(models.User, on=_TABLE.recipient_user == models.User.clerk_user_id)
-    .join(
-        models.CareRecipient,
-        JOIN.LEFT_OUTER,
-        on=models.CareRecipient.user == models.User.clerk_user_id,
-    )
-    .where(_TABLE.caregiver_user == param("caregiver_user_id"), _IS_ACTIVE)
-    .order_by(_TABLE.created_at, _TABLE.id)
+    ],
 )
 
 _CREATE = statement(
@@ -212,7 +215,7 @@ class CaregiverAccessRepository:
         return self._db.all(
             _LIST_CAREGIVERS,
             CaregiverAccessWithUser.from_row,
-            recipient_user_id=validation.user_id(recipient_user_id, "recipient_user_id"),
+            user_id=validation.user_id(recipient_user_id, "recipient_user_id"),
         )
 
     def list_recipients_for_caregiver(
@@ -225,7 +228,7 @@ class CaregiverAccessRepository:
         return self._db.all(
             _LIST_RECIPIENTS,
             CaregiverAccessWithUser.from_row,
-            caregiver_user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
+            user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
         )
 
     def create(

