@@ -18,7 +18,7 @@ from homethrive_db import (
     models,
     reset_db,
 )
-from homethrive_db.statements import array, input_rows, param, statement
+from homethrive_db.statements import param, statement
 
 PID = statement(Select((), (SQL("pg_backend_pid()"),)))
 NOBODY = "postgresql://someone:s3cr3t@localhost:1/nothing"
@@ -61,6 +61,39 @@ def test_more_threads_than_connections_all_get_their_turn(homethrive_committed_u
     assert 1 <= len(backends) <= 3
     assert checked_out(made) == 0
     made.close_all()
+
+
+def test_calls_that_fail_in_many_threads_leave_no_connection_behind(db):
+    """Two connections, no waiting: a single one left behind would fail a later call."""
+    fails = statement(Select((), (SQL("1 / 0"),)))
+    for _ in range(5):
+        with ThreadPoolExecutor(2) as threads:
+            failed = [threads.submit(db.first, fails, int) for _ in range(2)]
+        assert {type(one.exception()) for one in failed} == {ValidationError}
+    assert checked_out(db) == 0
+    assert backend(db)
+
+
+def test_a_thread_that_ends_in_the_middle_of_a_block_has_returned_its_connection(db):
+    def block():
+        with db.atomic():
+            backend(db)
+            raise ZeroDivisionError
+
+    with ThreadPoolExecutor(1) as threads:
+        assert isinstance(threads.submit(block).exception(), ZeroDivisionError)
+    assert checked_out(db) == 0
+
+
+def test_a_connection_that_died_in_the_pool_is_replaced(db, homethrive_committed_url):
+    """A server that restarts, or an administrator, ends connections that nobody is using."""
+    died = backend(db)
+    other = create_db(homethrive_committed_url)
+    ended = statement(Select((), (SQL("pg_terminate_backend(%s, 5000)", (died,)),)))
+    assert other.first(ended, bool)
+    other.close_all()
+    assert backend(db) != died
+    assert checked_out(db) == 0
 
 
 def test_a_block_keeps_one_connection(db):
@@ -186,6 +219,47 @@ def test_the_process_has_one_database_until_it_is_reset(homethrive_committed_url
         get_db()
 
 
+def test_threads_that_ask_at_once_get_the_same_database(homethrive_committed_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", homethrive_committed_url)
+    reset_db()
+    together = threading.Barrier(16)
+
+    def ask(_):
+        together.wait()
+        return get_db()
+
+    with ThreadPoolExecutor(16) as threads:
+        assert len(set(threads.map(ask, range(16)))) == 1
+    reset_db()
+
+
+def test_a_reset_closes_connections_in_use(homethrive_committed_url, monkeypatch):
+    """A thread that is amid a transaction hears of it, and what it had done is gone."""
+    monkeypatch.setenv("DATABASE_URL", homethrive_committed_url)
+    reset_db()
+    held, was_reset = threading.Event(), threading.Event()
+
+    def add():
+        with get_db().atomic():
+            Repositories(get_db()).users.upsert("user_1")
+            held.set()
+            was_reset.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        adding = threads.submit(add)
+        held.wait()
+        reset_db()
+        was_reset.set()
+        assert isinstance(adding.exception(), UnavailableError)
+    assert Repositories(get_db()).users.find_by_clerk_user_id("user_1") is None
+    reset_db()
+
+
+def test_a_reset_of_what_was_never_made_does_nothing():
+    reset_db()
+    reset_db()
+
+
 def test_a_server_that_is_not_there_is_unavailable_and_may_be_tried_again():
     with pytest.raises(UnavailableError) as caught:
         check_connection(create_db(NOBODY))
@@ -202,12 +276,3 @@ def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
 def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
     with pytest.raises(ConfigurationError):
         check_connection(create_db(NOBODY, nonsense="1"))
-
-
-@pytest.mark.parametrize(
-    "texts", [["a,b", 'q"uote', "back\\slash", "{}", "NULL", "", " ", "ü李💊", "new\nline"], []]
-)
-def test_an_array_arrives_as_it_was_sent(homethrive_db, texts):
-    rows = input_rows("input", value="text")
-    query = Select((rows,), (rows.c.value,)).order_by(rows.c.position).with_cte(rows)
-    assert homethrive_db.all(statement(query), str, value=array(texts)) == texts

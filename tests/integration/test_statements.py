@@ -1,0 +1,74 @@
+"""What statements send arrives as it was given, whatever it holds."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from peewee import SQL, Select, Value, fn
+
+from homethrive_db.statements import array, input_rows, param, statement
+
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+ROWS = input_rows("input", value="text", number="smallint")
+ECHO_ROWS = statement(
+    Select((ROWS,), (ROWS.c.position, ROWS.c.value, ROWS.c.number))
+    .order_by(ROWS.c.position)
+    .with_cte(ROWS)
+)
+
+
+def as_it_is(*row):
+    return row
+
+
+@pytest.fixture(scope="module")
+def db(homethrive_worker_db):
+    """Only read from: one connection serves every example."""
+    with homethrive_worker_db.connection_context():
+        yield homethrive_worker_db
+
+
+@given(st.lists(st.tuples(st.none() | STORABLE, st.none() | st.integers(-(2**15), 2**15 - 1))))
+@example([("NULL", None), (None, 1), ("", 2), (" ", 3), ('a"b', 4), ("\\", 5), ("{a,b}", 6)])
+@example([("',--", 1), ("%s %(value)s %%", 2), ("new\nline\t\r", 3), ("ü李💊\u202e", 4)])
+def test_an_array_arrives_as_it_was_sent(db, rows):
+    """Hostile text too: quotes, braces, backslashes, placeholders, the word NULL."""
+    values, numbers = [value for value, _ in rows], [number for _, number in rows]
+    sent = {"value": array(values), "number": array(numbers)}
+    assert db.all(ECHO_ROWS, as_it_is, **sent) == [
+        (position, *row) for position, row in enumerate(rows, 1)
+    ]
+
+
+@given(STORABLE, STORABLE)
+@example("%s %(given)s %% %", "100%")
+def test_constants_and_parameters_may_hold_anything(db, constant, given_value):
+    """A constant stands in the query itself, a parameter comes with the call."""
+    query = Select((), (fn.CONCAT(constant, "|", param("given", "text")), param("given", "text")))
+    echoed = db.first(statement(query), as_it_is, given=given_value)
+    assert echoed == (f"{constant}|{given_value}", given_value)
+
+
+def test_a_percent_sign_in_the_sql_is_written_twice_and_sent_once(db):
+    declared = statement(Select((), (SQL("7 %% 4"), SQL("'%%s%%'"), param("x", "text"), "50%")))
+    assert db.first(declared, as_it_is, x="%") == (3, "%s%", "%", "50%")
+
+
+@pytest.mark.parametrize(
+    ("text", "like_it"), [("50%", "50x"), ("a_b", "axb"), ("back\\slash", "backslash")]
+)
+def test_a_search_takes_wildcards_as_plain_characters(db, text, like_it):
+    """Peewee's escape character is one more constant of the statement."""
+    query = Select((), (Value(f"<{text}>").contains(text), Value(f"<{like_it}>").contains(text)))
+    assert db.first(statement(query), as_it_is) == (True, False)
+
+
+def test_a_statement_is_good_for_every_database(db, homethrive_committed_db):
+    """Compiled once, it knows no server."""
+    declared = statement(Select((), (fn.CURRENT_DATABASE(), param("x", "int"))))
+    (here, mine), (there, other) = (
+        one.first(declared, as_it_is, x=number)
+        for number, one in enumerate((db, homethrive_committed_db))
+    )
+    assert here != there
+    assert (mine, other) == (0, 1)
