@@ -29,12 +29,26 @@ def raised_by(db, sql):
 
 USER = f"INSERT INTO users (clerk_user_id) VALUES ('{SECRET}')"
 RECIPIENT = f"INSERT INTO care_recipients (user_id, display_name) VALUES ('{SECRET}', 'x')"
+SCHEDULE = (
+    "INSERT INTO medication_schedules"
+    " (medication_id, recurrence, time_of_day, start_date, created_by_user_id)"
+    f" VALUES (gen_random_uuid(), 'daily', '{SECRET}', '2025-01-01', '{SECRET}')"
+)
 
 
 @pytest.mark.parametrize(
     ("sql", "kind", "details"),
     [
         (f"{USER}; {USER}", ConflictError, {"sqlstate": "23505", "constraint": "users_pkey"}),
+        (
+            SCHEDULE,
+            ValidationError,
+            {"sqlstate": "23514", "constraint": "medication_schedules_time_of_day_format"},
+        ),
+        (f"SELECT 99999::smallint, '{SECRET}'", ValidationError, {"sqlstate": "22003"}),
+        (f"SELECT '{SECRET}'::recurrence_type_enum", ValidationError, {"sqlstate": "22P02"}),
+        (f"SELECT '{SECRET}', no_column FROM users", MigrationError, {"sqlstate": "42703"}),
+        (f"SELECT '{SECRET}'::no_type", MigrationError, {"sqlstate": "42704"}),
         (
             RECIPIENT,
             NotFoundError,
@@ -64,6 +78,67 @@ def test_an_error_that_quotes_values_is_cut_off_from_the_drivers(
     assert error.__context__ is None
     printed = "".join(traceback.format_exception(error, limit=0))
     assert SECRET not in printed + repr(error)
+
+
+def test_a_repositorys_own_call_is_cut_off_too(homethrive_committed_db):
+    """Amid an exception of the caller's, which stays out of the chain as well."""
+    recipients = Repositories(homethrive_committed_db).care_recipients
+    try:
+        raise KeyError(SECRET)
+    except KeyError:
+        with pytest.raises(NotFoundError) as caught, homethrive_committed_db.atomic():
+            recipients.create("nobody", display_name=SECRET)
+    assert caught.value.code == "USER_NOT_FOUND"
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert SECRET not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
+def test_a_missing_row_that_is_no_user_is_not_found_either(homethrive_committed_db):
+    error = raised_by(
+        homethrive_committed_db,
+        f"{USER}; INSERT INTO medications (recipient_id, name, created_by_user_id)"
+        f" VALUES (gen_random_uuid(), '{SECRET}', '{SECRET}')",
+    )
+    assert isinstance(error, NotFoundError)
+    assert error.code == "NOT_FOUND"
+    assert error.details["constraint"] == "medications_recipient_id_care_recipients_id_fk"
+    assert SECRET not in "".join(traceback.format_exception(error, limit=0))
+
+
+def test_two_transactions_in_each_others_way_may_be_tried_again(
+    homethrive_committed_db, homethrive_committed_url
+):
+    """The second to write a row that both have read, as the server itself says it."""
+    users, other = Repositories(homethrive_committed_db).users, create_db(homethrive_committed_url)
+    users.upsert("user_1", display_name="Ana")
+    with (
+        pytest.raises(UnavailableError) as caught,
+        homethrive_committed_db.atomic(isolation_level="repeatable read"),
+    ):
+        users.find_by_clerk_user_id("user_1")
+        Repositories(other).users.upsert("user_1", display_name="Eva")
+        users.upsert("user_1", display_name="Mia")
+    other.close_all()
+    assert (caught.value.code, caught.value.retryable) == ("SERIALIZATION_FAILURE", True)
+    assert users.find_by_clerk_user_id("user_1").display_name == "Eva"
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "state"),
+    [
+        ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(30)", UnavailableError, "57014"),
+        (f"SET TRANSACTION READ ONLY; {USER}", HomethriveDbError, "25006"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'no'; END $$", HomethriveDbError, "P0001"),
+    ],
+)
+def test_what_the_server_refuses_for_another_reason_keeps_its_cause(
+    homethrive_committed_db, sql, kind, state
+):
+    error = raised_by(homethrive_committed_db, sql)
+    assert type(error) is kind
+    assert error.details == {"sqlstate": state}
+    assert error.__cause__.pgcode == state
 
 
 def test_an_error_without_values_keeps_its_cause(homethrive_committed_db):
