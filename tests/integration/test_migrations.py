@@ -209,7 +209,7 @@ def test_the_files_of_the_folder_are_the_ones_that_are_known():
 
 
 def can_build():
-    """Say whether setuptools is here and recent enough; pip asks the package index for it if not."""
+    """Say whether a setuptools is here that needs no package index to fetch a newer one from."""
     try:
         return Version(metadata.version("setuptools")) >= Version("77")
     except metadata.PackageNotFoundError:
