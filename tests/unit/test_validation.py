@@ -115,6 +115,13 @@ def test_a_dose_is_due_in_whole_milliseconds(value):
         assert refuses(validation.scheduled_instant, value, "scheduled_for")
 
 
+@pytest.mark.parametrize("microsecond", [1, 10, 100, 500, 999, 1_001, 1_100, 999_999])
+def test_a_dose_key_finer_than_a_millisecond_is_refused(microsecond):
+    """The Node service would cut it off, and see a second dose."""
+    due = dt.datetime(2025, 3, 9, 12, 30, 0, microsecond, tzinfo=dt.UTC)
+    assert refuses(validation.scheduled_instant, due)
+
+
 @given(st.times())
 def test_a_time_of_day_is_whole_minutes_without_a_zone(value):
     whole = value.replace(second=0, microsecond=0)
