@@ -100,7 +100,9 @@ def test_starting_twice_in_a_process_gives_one_server(server):
     assert again is server
 
 
+@pytest.mark.parametrize("server", [18], indirect=True)
 def test_a_database_in_use_is_not_recreated(server):
+    """PostgreSQL itself waits five seconds for the others to leave."""
     connection = psycopg2.connect(server.url)
     with pytest.raises(UnavailableError) as caught:
         server.recreate_database()
