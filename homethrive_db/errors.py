@@ -195,7 +195,10 @@ def _of_statement(
             "SCHEMA_OUTDATED",
             details,
         )
-    return HomethriveDbError(f"the database refused the statement ({state})", details=details)
+    message, code = f"the database refused the statement ({state})", None
+    if state == "42501":
+        message, code = "the database user lacks the right to do this", "PERMISSION_DENIED"
+    return HomethriveDbError(message, code, details)
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -2,18 +2,18 @@
 
 from homethrive_db.migrate.runner import (
     MigrationStatus,
-    database_for_pw_migrate,
     migrate,
     migrations_folder,
+    prepare_pw_migrate,
     rollback,
     status,
 )
 
 __all__ = [
     "MigrationStatus",
-    "database_for_pw_migrate",
     "migrate",
     "migrations_folder",
+    "prepare_pw_migrate",
     "rollback",
     "status",
 ]

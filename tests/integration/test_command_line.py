@@ -9,6 +9,8 @@ from importlib.metadata import version
 import psycopg2
 import pytest
 
+from homethrive_db import create_db
+from homethrive_db.migrate import migrate
 from homethrive_db.settings import connection_parameters
 from tests.process import PROGRAM, run_command
 
@@ -85,7 +87,7 @@ def guarded_url(server):
     """Give the URL of a role that needs its password, on a server that asks for it."""
     access = server.folder / "pg_hba.conf"
     trusting = access.read_text()
-    with psycopg2.connect(server.url) as connection:
+    with psycopg2.connect(server.url_of("postgres")) as connection:
         connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("DROP ROLE IF EXISTS guarded")
@@ -106,11 +108,21 @@ def test_a_wrong_password_gives_one_clear_line_without_it(guarded_url):
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_a_right_password_is_percent_decoded_and_never_shown(guarded_url):
+def test_a_right_password_is_percent_decoded_and_never_shown(guarded_url, server):
+    server.recreate_database()
     shown = run_command("status", url=guarded_url.replace("s3cr3t", "%72ight"))
     assert shown.returncode == 0
     assert "as guarded" in shown.stdout
     assert "right" not in shown.stdout
+
+
+def test_a_user_without_rights_is_told_in_one_line(guarded_url, server):
+    db = create_db(server.url)
+    list(migrate(db))
+    db.close_all()
+    failed = run_command("status", url=guarded_url.replace("s3cr3t", "right"))
+    assert failed.returncode == 2
+    assert failed.stderr == "homethrive-db: the database user lacks the right to do this\n"
 
 
 def test_an_env_file_is_read_and_set_variables_win(homethrive_committed_url, tmp_path):

@@ -257,3 +257,31 @@ def test_a_wheel_brings_its_migrations_along(unpacked_wheel, server, empty_db, t
     )
     assert done.stdout.split() == [str(unpacked_wheel / "homethrive_db/migrations"), FIRST, SECOND]
     assert read_catalog(empty_db) == CONTRACT
+
+
+ONE = "def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql('SELECT 1')\n"
+
+
+def test_two_files_of_one_number_are_refused(empty_db, folder):
+    folder.joinpath("002_another.py").write_text(ONE)
+    with pytest.raises(MigrationError, match="has the number of 002_another"):
+        list(migrate(empty_db))
+    assert status(empty_db).applied == []
+
+
+def test_a_pending_file_older_than_an_applied_one_is_refused(empty_db, folder):
+    folder.joinpath("004_later.py").write_text(ONE)
+    list(migrate(empty_db))
+    folder.joinpath("003_earlier.py").write_text(ONE)
+    with pytest.raises(MigrationError, match="older than 004_later"):
+        list(migrate(empty_db))
+    assert status(empty_db).pending == ["003_earlier"]
+
+
+def test_an_applied_migration_whose_file_is_gone_cannot_go_back(empty_db, folder):
+    folder.joinpath("003_gone.py").write_text(ONE)
+    list(migrate(empty_db))
+    folder.joinpath("003_gone.py").unlink()
+    assert list(migrate(empty_db)) == []
+    with pytest.raises(MigrationError, match="its file is not there"):
+        list(rollback(empty_db))

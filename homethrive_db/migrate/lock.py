@@ -1,0 +1,77 @@
+"""One migrator at a time: an advisory lock that ends with its transaction.
+
+Not a session's lock, which a transaction-pooling proxy would hand to a stranger. Waiters poll: one
+that blocked would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot to end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from homethrive_db.database import Database
+from homethrive_db.errors import MigrationError
+
+# "homethrive_db migrations" as a number that no other program is likely to lock.
+KEY = 0x686F6D6574687269
+_CLASS, _OBJECT = KEY >> 32, KEY & 0xFFFFFFFF
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+
+_HOLDER = """
+SELECT pid, application_name, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who migrates now; ``since`` is None where the server does not tell."""
+
+    pid: int
+    application_name: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        since = f" since {self.since:%H:%M:%S} UTC" if self.since else ""
+        return f"process {self.pid} ({self.application_name or 'unnamed'}){since}"
+
+
+@contextmanager
+def migration_lock(
+    db: Database, *, wait: float, on_wait: Callable[[Holder], object] = lambda _: None
+) -> Iterator[Any]:
+    """Hold the lock for a transaction, which the block gets.
+
+    Waits up to *wait* seconds; *on_wait* hears of each holder that it waits for. Raises
+    MigrationError (``MIGRATION_LOCKED``) where the lock does not come free in time.
+    """
+    deadline = time.monotonic() + wait
+    pause, told = _FIRST_PAUSE, None
+    while True:
+        with db.atomic() as transaction:
+            if db.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (KEY,)).fetchone()[0]:
+                yield transaction
+                return
+            holder = _holder(db)
+        if holder is not None and holder.pid != told:
+            told = holder.pid
+            on_wait(holder)
+        if time.monotonic() >= deadline:
+            raise MigrationError(
+                f"another migration did not end within {wait:g} seconds: "
+                f"{holder or 'its process does not show'}",
+                "MIGRATION_LOCKED",
+                {"pid": holder.pid if holder else None},
+            )
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _holder(db: Database) -> Holder | None:
+    row = db.execute_sql(_HOLDER, (_CLASS, _OBJECT)).fetchone()
+    return Holder(*row) if row else None

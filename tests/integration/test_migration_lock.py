@@ -1,0 +1,62 @@
+"""Any number of migrators started together: each migration is applied once, and all succeed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from homethrive_db import MigrationError, create_db
+from homethrive_db.migrate import migrate, migrations_folder, status
+from homethrive_db.migrate.lock import migration_lock
+from tests.catalog import CONTRACT, read_catalog
+
+OURS = [sys.executable, "-m", "homethrive_db.cli", "migrate"]
+STOCK = [sys.executable, "-m", "peewee_migrate", "migrate", "--directory"]
+
+
+def start_all(url, count=8):
+    """Start our command and the stock one by turns."""
+    commands = [
+        OURS if number % 2 else [*STOCK, str(migrations_folder())] for number in range(count)
+    ]
+    return [
+        subprocess.Popen(
+            command,
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
+    processes = start_all(server.url)
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    assert read_catalog(empty_db) == CONTRACT
+    with empty_db.connection_context():
+        history = empty_db.execute_sql("SELECT name FROM migratehistory ORDER BY id").fetchall()
+    assert [name for (name,) in history] == status(empty_db).applied
+    assert len(history) == 2
+    applied = [line for out, _ in outputs for line in out.splitlines() if "002_" in line]
+    assert len(applied) == 1
+
+
+def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
+    with migration_lock(empty_db, wait=0):
+        mine = empty_db.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+        waited_for = []
+        other = create_db(server.url)
+        with pytest.raises(MigrationError) as caught:
+            list(migrate(other, wait=0.2, on_wait=waited_for.append))
+        other.close_all()
+    assert [one.pid for one in waited_for] == [mine]
+    assert waited_for[0].application_name == "homethrive_db"
+    assert caught.value.code == "MIGRATION_LOCKED"
+    assert caught.value.details == {"pid": mine}
+    assert str(mine) in str(caught.value)
+    assert status(empty_db).applied == []
