@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def start(location: EmbeddedLocation, *, delete_after: bool = False) -> Embedded
     Raises ConfigurationError without the extra ``embedded`` or where the folder cannot be used.
     """
     folder = (location.folder or data_root() / "postgres").expanduser().resolve()
-    with _servers_lock:
+    with _servers_lock, _uninterrupted():
         if folder not in _servers:
             _servers[folder] = _join(folder, location.postgres_version, delete_after)
         return _servers[folder]
@@ -115,6 +116,20 @@ def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServ
     with _maintenance(server) as cursor, suppress(DuplicateDatabase, UniqueViolation):
         cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
     return server
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold interrupts back for the block, from the programs it runs too.
+
+    One between the server's start and its entry in the list of users would leave it running.
+    """
+    endings = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, endings)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def is_in_use(folder: Path) -> bool:
