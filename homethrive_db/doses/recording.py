@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterator
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from homethrive_db.doses.rejects import Rejection
 from homethrive_db.entities import DoseOutcome, DoseReport
 from homethrive_db.enums import OutcomeStatus
 from homethrive_db.errors import ValidationError
@@ -29,27 +30,16 @@ BATCH_SIZE = 5_000
 MAX_LINE_BYTES = 64 * 1024
 """A longer line is rejected unread, so that memory stays flat."""
 
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""A batch of long lines ends here, before it has BATCH_SIZE of them."""
+
+# fromisoformat drops what is finer than a microsecond: the key would be another one.
+_FINER_THAN_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
+
 _REASONS = {
     OutcomeStatus.NOT_FOUND: "schedule_id: no such schedule, or none that this user may reach",
     OutcomeStatus.MEDICATION_INACTIVE: "scheduled_for: the medication was inactive by then",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """An event that was not recorded: its line (from 1), why, and what the line held."""
-
-    line: int
-    reason: str
-    event: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Write it as an event again, to be mended and fed anew; line and reason come last."""
-        event = {name: value for name, value in self.event.items() if name not in _ADDED}
-        return json.dumps({**event, "line": self.line, "reason": self.reason})
-
-
-_ADDED = ("line", "reason")
 
 
 @dataclass(slots=True)
@@ -82,29 +72,6 @@ class _Event:
     reason: str = ""
 
 
-class RejectsFile:
-    """A file for rejections, NDJSON as the input is; no rejection, no file.
-
-    Made anew by each run: what an earlier run left under the name is removed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: IO[str] | None = None
-        path.unlink(missing_ok=True)
-
-    def __call__(self, rejection: Rejection) -> None:
-        """Append a rejection."""
-        if self._file is None:
-            self._file = self.path.open("x", encoding="utf-8")
-        self._file.write(rejection.to_json() + "\n")
-
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._file is not None:
-            self._file.close()
-
-
 def record_doses(
     stream: IO[bytes],
     doses_taken: DoseTakenRepository,
@@ -120,13 +87,25 @@ def record_doses(
     ends the run; the whole stream may be fed again.
     """
     summary = Summary()
-    lines = _lines(stream)
-    while batch := list(islice(lines, batch_size)):
+    for batch in _batches(_lines(stream), batch_size):
         _record(batch, doses_taken, reject, summary)
         summary.lines = batch[-1].number
         summary.bytes += sum(line.size for line in batch)
         on_batch(summary)
     return summary
+
+
+def _batches(lines: Iterable[_Line], batch_size: int) -> Iterator[list[_Line]]:
+    batch: list[_Line] = []
+    held = 0
+    for line in lines:
+        batch.append(line)
+        held += len(line.text or b"")
+        if len(batch) >= batch_size or held >= MAX_BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def _record(
@@ -182,7 +161,12 @@ def _read(line: _Line) -> _Event:
 def _fields(text: bytes) -> dict[str, Any]:
     """Parse a JSON object; raises ValidationError for anything else."""
     try:
-        value = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
+        value = json.loads(
+            text.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
     except UnicodeDecodeError:
         raise ValidationError.of("text", "not UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -206,12 +190,16 @@ def _report(fields: dict[str, Any]) -> DoseReport:
 
 def _instant(fields: dict[str, Any], name: str) -> datetime:
     """Read an ISO 8601 instant; whether it has a zone the report itself checks."""
+    text = fields[name]
     try:
-        return datetime.fromisoformat(fields[name])
+        instant = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         raise ValidationError.of(
             name, "an ISO 8601 instant expected, like 2025-03-09T12:30:00Z"
         ) from None
+    if name == "scheduled_for" and _FINER_THAN_MICROSECONDS.search(text):
+        raise ValidationError.of(name, "whole milliseconds expected, a finer instant came")
+    return instant
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -219,6 +207,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         raise ValueError("a key occurs twice")
     return fields
+
+
+def _finite(text: str) -> float:
+    """Read a number; one too large for a float would be written back as no JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _no_number(name: str) -> NoReturn:
