@@ -71,7 +71,18 @@ def test_a_second_demo_at_the_same_time_takes_a_folder_of_its_own(home):
     assert left == b"215\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demos_that_start_at_once_do_not_meet(home):
+    started = [
+        subprocess.Popen([*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    ended = [(*process.communicate(), process.returncode) for process in started]
+    assert [(errors, status) for _, errors, status in ended] == [(b"", 0)] * 3
+    folders = {re.search(rb"PostgreSQL runs in (\S+)", output)[1] for output, _, _ in ended}
+    assert {Path(os.fsdecode(folder)).name for folder in folders} == {"demo", "demo-2", "demo-3"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_cut_short_leaves_no_server(home, number):
     with subprocess.Popen(
         [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -84,6 +95,40 @@ def test_a_demo_that_is_cut_short_leaves_no_server(home, number):
     assert process.returncode in {0, 130}
     assert not (home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
+
+
+@pytest.fixture
+def in_its_own_group(home):
+    """Run a demo as a terminal does: what is typed there reaches all processes of its group."""
+    with subprocess.Popen(
+        [*PROGRAM, "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+
+
+def test_ctrl_c_while_the_server_starts_leaves_none(home, in_its_own_group):
+    """From its first moment on: a server that no process is listed for would never stop."""
+    while not (home / "demo/postmaster.pid").exists():
+        assert in_its_own_group.poll() is None
+    os.killpg(in_its_own_group.pid, signal.SIGINT)
+    _, errors = in_its_own_group.communicate()
+    assert (in_its_own_group.returncode, errors) == (130, "homethrive-db: interrupted\n")
+    assert not (home / "demo/postmaster.pid").exists()
+    assert run_command("demo").returncode == 0
+
+
+def test_ctrl_c_while_the_server_stops_does_not_keep_it(home, in_its_own_group):
+    while "homethrive-db psql" not in in_its_own_group.stdout.readline():
+        assert in_its_own_group.poll() is None
+    for _ in range(3):
+        os.killpg(in_its_own_group.pid, signal.SIGINT)
+    _, errors = in_its_own_group.communicate()
+    assert (in_its_own_group.returncode, errors) in [(0, ""), (130, "homethrive-db: interrupted\n")]
+    assert not (home / "demo/postmaster.pid").exists()
 
 
 def test_a_demo_that_was_killed_does_not_spoil_the_next(home):

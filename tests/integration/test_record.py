@@ -2,35 +2,14 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from homethrive_db.doses.recording import MAX_LINE_BYTES, Rejection, record_doses
-
-DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
-
-
-def event(schedule, user_id, number=0, **changes):
-    """Write an event as a worker would send it."""
-    due = (DUE + timedelta(days=number)).isoformat()
-    return {
-        "user_id": user_id,
-        "schedule_id": str(schedule.id),
-        "scheduled_for": due,
-        "taken_at": due,
-        **changes,
-    }
-
-
-def lines(*events):
-    return "".join(
-        (one if isinstance(one, str) else json.dumps(one)) + "\n" for one in events
-    ).encode()
+from homethrive_db.doses.recording import MAX_LINE_BYTES, record_doses
+from homethrive_db.doses.rejects import Rejection
+from tests.events import DUE, event, lines
 
 
 @pytest.fixture
@@ -176,118 +155,3 @@ def test_a_line_without_an_end_is_rejected_unread(homethrive_repositories, house
 def test_an_empty_stream_is_no_error(homethrive_repositories):
     summary, rejections = run(homethrive_repositories, b"")
     assert (summary.lines, rejections) == (0, [])
-
-
-class Command:
-    """Runs ``homethrive-db record`` as a process."""
-
-    def __init__(self, url, folder):
-        self.folder = folder
-        self.environment = {**os.environ, "DATABASE_URL": url}
-        self.arguments = [sys.executable, "-m", "homethrive_db.cli", "record"]
-
-    def run(self, *arguments, **options):
-        return subprocess.run(
-            [*self.arguments, *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=False,
-            **options,
-        )
-
-    def start(self, *arguments):
-        return subprocess.Popen(
-            [*self.arguments, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-
-@pytest.fixture
-def command(homethrive_committed_url, tmp_path):
-    return Command(homethrive_committed_url, tmp_path)
-
-
-@pytest.fixture
-def committed(homethrive_committed_factory):
-    """Make a user with a schedule that other processes can see."""
-    profile = homethrive_committed_factory.own_profile()
-    medication = homethrive_committed_factory.medication(profile)
-    return profile.user_id, homethrive_committed_factory.schedule(medication)
-
-
-def test_the_command_records_rejects_and_can_be_fed_its_rejects(command, committed, tmp_path):
-    user_id, schedule = committed
-    file = tmp_path / "events.ndjson"
-    rejected = tmp_path / "events.rejected.ndjson"
-    file.write_bytes(lines(event(schedule, user_id), event(schedule, user_id, 1, taken_at="?")))
-    done = command.run(file)
-    assert done.returncode == 1
-    assert f"1 rejected: {rejected}" in done.stdout.decode()
-    mended = rejected.read_text().replace('"?"', f'"{DUE.isoformat()}"')
-    (tmp_path / "mended.ndjson").write_text(mended)
-    assert command.run("mended.ndjson").returncode == 0
-    file.write_bytes(lines(event(schedule, user_id), event(schedule, user_id, 1)))
-    again = command.run(file)
-    assert again.returncode == 0
-    assert "2 already recorded" in again.stdout.decode()
-    assert not rejected.exists()
-
-
-def test_the_command_reads_standard_input(command, committed, tmp_path):
-    user_id, schedule = committed
-    done = command.run("-", input=lines(event(schedule, user_id), "x"))
-    assert done.returncode == 1
-    assert b"1 recorded" in done.stdout
-    assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 2
-
-
-def test_the_rejects_never_replace_the_input(command, tmp_path):
-    file = tmp_path / "events.ndjson"
-    file.write_bytes(b"x\n")
-    done = command.run(file, "--rejects", file)
-    assert done.returncode == 2
-    assert b"cannot go to the input itself" in done.stderr
-    assert file.read_bytes() == b"x\n"
-
-
-def test_a_run_that_cannot_connect_leaves_earlier_rejects_alone(command, tmp_path):
-    (tmp_path / "events.ndjson").write_bytes(b"x\n")
-    (tmp_path / "events.rejected.ndjson").write_bytes(b"kept\n")
-    command.environment["DATABASE_URL"] = "postgresql://localhost:1/nothing"
-    assert command.run("events.ndjson").returncode == 2
-    assert (tmp_path / "events.rejected.ndjson").read_bytes() == b"kept\n"
-
-
-def feed_until_recorded(process, db, data):
-    """Feed events until the database has some, and so the process is in the midst of its work."""
-    while not db.execute_sql("SELECT count(*) FROM dose_taken").fetchone()[0]:
-        process.stdin.write(data)
-
-
-@pytest.mark.parametrize("ending", ["kill", "terminate", "interrupt"])
-def test_a_run_that_is_cut_short_is_finished_by_running_it_again(
-    command, committed, homethrive_committed_db, tmp_path, ending
-):
-    """Killed at any point and started again on the same events, it ends with the same rows."""
-    user_id, schedule = committed
-    events = lines(*(event(schedule, user_id, number) for number in range(6_000)))
-    process = command.start("-")
-    with homethrive_committed_db.connection_context():
-        feed_until_recorded(process, homethrive_committed_db, events)
-        if ending == "kill":
-            process.kill()
-        else:
-            process.send_signal({"terminate": 15, "interrupt": 2}[ending])
-        _, errors = process.communicate()
-        if ending != "kill":
-            assert process.returncode == 130
-            assert b"Run the same command again" in errors
-            assert b"Traceback" not in errors
-        assert command.run("-", input=events).returncode == 0
-        rows = homethrive_committed_db.execute_sql("SELECT count(*) FROM dose_taken").fetchone()
-    assert rows == (6_000,)

@@ -1,0 +1,167 @@
+"""The worker without a database: how it reads, batches, tells its progress, and places rejects."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from homethrive_db import ConfigurationError, DoseOutcome, OutcomeStatus, UnavailableError
+from homethrive_db.doses import recording
+from homethrive_db.doses.progress import progress
+from homethrive_db.doses.recording import Summary, record_doses
+from homethrive_db.doses.rejects import Rejection, RejectsFile, check_place, rejects_path
+
+GOOD = {
+    "user_id": "user_1",
+    "schedule_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+    "scheduled_for": "2025-03-09T12:30:00Z",
+    "taken_at": "2025-03-09T12:41:07Z",
+}
+
+
+class Recorder:
+    """Stands in for the repository: records everything, and keeps what it was given."""
+
+    def __init__(self):
+        self.batches = []
+
+    def mark_taken_many(self, reports):
+        self.batches.append(list(reports))
+        return [DoseOutcome(one, OutcomeStatus.RECORDED, None) for one in self.batches[-1]]
+
+
+def run(*lines, **options):
+    recorder, rejections = Recorder(), []
+    written = [one if isinstance(one, str) else json.dumps(one) for one in lines]
+    data = "".join(f"{one}\n" for one in written).encode()
+    summary = record_doses(io.BytesIO(data), recorder, rejections.append, **options)
+    return summary, rejections, recorder.batches
+
+
+def test_a_batch_of_long_lines_ends_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(recording, "MAX_BATCH_BYTES", 1_000)
+    summary, rejections, batches = run(*[{**GOOD, "padding": "x" * 200}] * 10)
+    assert (summary.lines, summary.recorded, rejections) == (10, 10, [])
+    assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "fraction", [".0000001", ".1230001", ",1230000009", ".1234", ".123456", ".000000000000001"]
+)
+def test_a_key_finer_than_a_millisecond_is_rejected_however_it_is_written(fraction):
+    """Beyond microseconds a datetime holds nothing: unchecked, it would be another dose's key."""
+    _, rejections, _ = run({**GOOD, "scheduled_for": f"2025-03-09T12:30:00{fraction}Z"})
+    assert [one.reason.split(" expected")[0] for one in rejections] == [
+        "scheduled_for: whole milliseconds"
+    ]
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".123", ".123000", ".123000000"])
+def test_zeros_behind_the_milliseconds_do_no_harm(fraction):
+    summary, _, _ = run({**GOOD, "scheduled_for": f"2025-03-09T12:30:00{fraction}Z"})
+    assert summary.recorded == 1
+
+
+def test_taken_at_may_be_as_fine_as_clocks_are():
+    summary, _, _ = run({**GOOD, "taken_at": "2025-03-09T12:41:07.123456789Z"})
+    assert summary.recorded == 1
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_rejects_are_json_even_where_the_input_has_numbers_that_json_has_not(number):
+    line = json.dumps(GOOD)[:-1] + f', "dose": {number}}}'
+    _, (rejection,), _ = run(line)
+
+    def no_constant(name):
+        pytest.fail(f"{name} is no JSON")
+
+    written = json.loads(rejection.to_json(), parse_constant=no_constant)
+    assert written["text"] == line
+
+
+@pytest.mark.parametrize(
+    ("file", "rejects"),
+    [
+        ("events.ndjson", "events.rejected.ndjson"),
+        ("a/events.rejected.ndjson", "a/events.rejected.rejected.ndjson"),
+        ("events.2025-03-01", "events.2025-03-01.rejected.ndjson"),
+        ("events.json", "events.json.rejected.ndjson"),
+        ("-", "rejected.ndjson"),
+    ],
+)
+def test_no_two_inputs_share_a_name_for_rejects(file, rejects):
+    assert rejects_path(Path(file)) == Path(rejects)
+
+
+def test_rejects_may_replace_a_plain_file_and_nothing_else(tmp_path):
+    source = tmp_path / "events.ndjson"
+    source.write_bytes(b"x\n")
+    (tmp_path / "old").write_bytes(b"old\n")
+    (tmp_path / "same").hardlink_to(source)
+    (tmp_path / "link").symlink_to(source)
+    os.mkfifo(tmp_path / "pipe")
+    with source.open("rb") as stream:
+        check_place(tmp_path / "old", stream)
+        check_place(tmp_path / "new", stream)
+        for name, says in {
+            "events.ndjson": "the input itself",
+            "same": "the input itself",
+            "link": "plain file",
+            "pipe": "plain file",
+            "none/new": "no folder",
+        }.items():
+            with pytest.raises(ConfigurationError, match=says):
+                check_place(tmp_path / name, stream)
+        with pytest.raises(ConfigurationError, match="plain file"):
+            check_place(Path(os.devnull), stream)
+    assert (tmp_path / "old").read_bytes() == b"old\n"
+
+
+def test_a_rejects_file_that_appears_meanwhile_is_not_written_over(tmp_path):
+    path = tmp_path / "rejected.ndjson"
+    reject = RejectsFile(path)
+    path.write_bytes(b"another run's\n")
+    with pytest.raises(FileExistsError):
+        reject(Rejection(1, "text: not JSON", {}))
+    assert path.read_bytes() == b"another run's\n"
+
+
+class Terminal(io.StringIO):
+    """Stands in for a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def stream(tmp_path):
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(b"x" * 100)
+    with file.open("rb") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UnavailableError("away"), OSError("full")])
+def test_what_cuts_a_run_short_is_noted_below_the_bar(monkeypatch, stream, error):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(type(error)), progress(stream) as show:
+        show(Summary(lines=5_000, bytes=50))
+        raise error
+    assert error.__notes__ == [
+        "Lines 1 to 5,000 are settled. Run the same command again: nothing is recorded twice."
+    ]
+    assert " 50%" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\n")
+
+
+def test_progress_is_a_plain_line_now_and_then_where_no_terminal_is(monkeypatch, stream, capsys):
+    now = iter([0.0, 1.0, 2.5, 2.5, 3.0])
+    monkeypatch.setattr("homethrive_db.doses.progress.time.monotonic", lambda: next(now))
+    with progress(stream) as show:
+        for number in (1, 2, 3):
+            show(Summary(lines=number * 5_000, bytes=number * 30))
+    assert capsys.readouterr().err == "10,000 lines (60%)\n"
