@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from peewee import ColumnBase, Expression, fn
 
 from homethrive_db.enums import AccessStatus
-from homethrive_db.models import CaregiverAccess, CareRecipient
+from homethrive_db.models import CaregiverAccess, CareRecipient, Medication, MedicationSchedule
 
 
 def accessible_to(user_id: ColumnBase) -> Expression:
@@ -23,4 +25,18 @@ def accessible_to(user_id: ColumnBase) -> Expression:
         (CareRecipient.user == user_id)
         | (CareRecipient.created_by_user == user_id)
         | (CareRecipient.user == fn.ANY(fn.ARRAY(approved)))
+    )
+
+
+def reached_medications(medications: Any, user_id: ColumnBase) -> Any:
+    """Keep of a query of medications those whose recipient a user may reach."""
+    return medications.join(
+        CareRecipient, on=(CareRecipient.id == Medication.recipient) & accessible_to(user_id)
+    )
+
+
+def reached_schedules(schedules: Any, user_id: ColumnBase) -> Any:
+    """Keep of a query of schedules those whose recipient a user may reach."""
+    return reached_medications(
+        schedules.join(Medication, on=MedicationSchedule.medication == Medication.id), user_id
     )

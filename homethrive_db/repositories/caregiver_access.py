@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from peewee import JOIN, SQL, Expression, Field, Select, fn
+from peewee import JOIN, SQL, Field, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -18,19 +18,18 @@ from homethrive_db.entities import (
 )
 from homethrive_db.enums import AccessStatus
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.statements import Statement, array, columns, param, statement
+from homethrive_db.repositories.access_states import (
+    CHANGE_AS_CAREGIVER,
+    CHANGE_AS_EITHER,
+    CHANGE_AS_RECIPIENT,
+    CHANGE_STATUS,
+    LEGAL_FROM,
+    change_status,
+)
+from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.CaregiverAccess
 _ACCESS = columns(_TABLE, CaregiverAccess)
-_ENUM = "access_status_enum"
-
-_PENDING = (AccessStatus.PENDING_REQUEST, AccessStatus.PENDING_INVITE)
-_LEGAL_FROM = {
-    AccessStatus.PENDING_REQUEST: (),
-    AccessStatus.PENDING_INVITE: (),
-    AccessStatus.APPROVED: _PENDING,
-    AccessStatus.REVOKED: (*_PENDING, AccessStatus.APPROVED),
-}
 
 _OPTIONAL_INSTANT = validation.optional(validation.instant)
 
@@ -112,48 +111,6 @@ _CREATE = statement(
     .on_conflict_ignore()
     .returning(*_ACCESS)
 )
-
-
-def _transition(acting: Expression | None = None) -> Statement:
-    """Change the status where the stored one is among ``legal_from``; ``changed`` tells whether.
-
-    An access that is there but not in a legal state comes back unchanged. *acting* limits the
-    accesses to those that the acting user is a side of.
-    """
-    is_asked_for = _TABLE.id == param("access_id")
-    if acting is not None:
-        is_asked_for &= acting
-    changed = (
-        _TABLE.update(
-            {
-                _TABLE.status: param("status", _ENUM),
-                _TABLE.approved_at: fn.COALESCE(
-                    param("approved_at", "timestamptz"), _TABLE.approved_at
-                ),
-                _TABLE.revoked_at: fn.COALESCE(
-                    param("revoked_at", "timestamptz"), _TABLE.revoked_at
-                ),
-                _TABLE.updated_at: fn.statement_timestamp(),
-            }
-        )
-        .where(is_asked_for, _TABLE.status == fn.ANY(param("legal_from", f"{_ENUM}[]")))
-        .returning(*_ACCESS)
-        .cte("changed")
-    )
-    unchanged = _TABLE.select(SQL("false"), *_ACCESS).where(
-        is_asked_for, ~fn.EXISTS(Select((changed,), (changed.c.id,)))
-    )
-    query = Select((changed,), (SQL("true"), *columns(changed, CaregiverAccess)))
-    return statement(query.union_all(unchanged).with_cte(changed))
-
-
-_IS_RECIPIENT = _TABLE.recipient_user == param("user_id")
-_IS_CAREGIVER = _TABLE.caregiver_user == param("user_id")
-
-_CHANGE_STATUS = _transition()
-_CHANGE_AS_RECIPIENT = _transition(_IS_RECIPIENT)
-_CHANGE_AS_CAREGIVER = _transition(_IS_CAREGIVER)
-_CHANGE_AS_EITHER = _transition(_IS_RECIPIENT | _IS_CAREGIVER)
 
 
 class CaregiverAccessRepository:
@@ -270,11 +227,12 @@ class CaregiverAccessRepository:
         change. An instant that is not passed stays as it is stored.
         """
         target = validation.member(status, AccessStatus, "status")
-        return self._change(
-            _CHANGE_STATUS,
+        return change_status(
+            self._db,
+            CHANGE_STATUS,
             access_id,
             target,
-            _LEGAL_FROM[target],
+            LEGAL_FROM[target],
             approved_at=_OPTIONAL_INSTANT(approved_at, "approved_at"),
             revoked_at=_OPTIONAL_INSTANT(revoked_at, "revoked_at"),
         )
@@ -287,8 +245,9 @@ class CaregiverAccessRepository:
         None where there is no such access to the user; ConflictError (``INVALID_ACCESS_STATE``)
         where it is not a pending request.
         """
-        return self._change(
-            _CHANGE_AS_RECIPIENT,
+        return change_status(
+            self._db,
+            CHANGE_AS_RECIPIENT,
             access_id,
             AccessStatus.APPROVED,
             (AccessStatus.PENDING_REQUEST,),
@@ -304,8 +263,9 @@ class CaregiverAccessRepository:
         None where the user has no such access; ConflictError (``INVALID_ACCESS_STATE``) where it
         is not a pending invitation.
         """
-        return self._change(
-            _CHANGE_AS_CAREGIVER,
+        return change_status(
+            self._db,
+            CHANGE_AS_CAREGIVER,
             access_id,
             AccessStatus.APPROVED,
             (AccessStatus.PENDING_INVITE,),
@@ -319,42 +279,15 @@ class CaregiverAccessRepository:
         None where the user is no side of such an access; ConflictError
         (``INVALID_ACCESS_STATE``) where it is revoked already.
         """
-        return self._change(
-            _CHANGE_AS_EITHER,
+        return change_status(
+            self._db,
+            CHANGE_AS_EITHER,
             access_id,
             AccessStatus.REVOKED,
-            _LEGAL_FROM[AccessStatus.REVOKED],
+            LEGAL_FROM[AccessStatus.REVOKED],
             user_id=validation.user_id(user_id),
             revoked_at=validation.instant(at, "at"),
         )
-
-    def _change(
-        self,
-        change: Statement,
-        access_id: UUID | str,
-        status: AccessStatus,
-        legal_from: Iterable[AccessStatus],
-        **parameters: object,
-    ) -> CaregiverAccess | None:
-        rows = self._db.rows(
-            change,
-            {
-                "access_id": validation.uuid(access_id, "access_id"),
-                "status": status,
-                "legal_from": array(legal_from),
-                "approved_at": None,
-                "revoked_at": None,
-                **parameters,
-            },
-        )
-        if not rows:
-            return None
-        changed, *access = rows[0]
-        if not changed:
-            raise ConflictError(
-                f"an access in this state cannot become {status}", "INVALID_ACCESS_STATE"
-            )
-        return CaregiverAccess.from_row(*access)
 
 
 def _sides(

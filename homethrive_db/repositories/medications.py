@@ -22,7 +22,7 @@ from homethrive_db.entities import (
 )
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import accessible_to
+from homethrive_db.repositories.access import accessible_to, reached_medications
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.Medication
@@ -36,8 +36,7 @@ _NEW = (
     _TABLE.updated_at,
 )
 
-_IS_REACHED = (models.CareRecipient.id == _TABLE.recipient) & accessible_to(param("user_id"))
-_REACHED = _TABLE.select(*_MEDICATION).join(models.CareRecipient, on=_IS_REACHED)
+_REACHED = reached_medications(_TABLE.select(*_MEDICATION), param("user_id"))
 
 _FIND = statement(_REACHED.where(_TABLE.id == param("medication_id")))
 
@@ -80,7 +79,11 @@ def _change(values: Mapping[Any, Any]) -> Statement:
     return statement(
         _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
         .from_(models.CareRecipient)
-        .where(_TABLE.id == param("medication_id"), _IS_REACHED)
+        .where(
+            _TABLE.id == param("medication_id"),
+            models.CareRecipient.id == _TABLE.recipient,
+            accessible_to(param("user_id")),
+        )
         .returning(*_MEDICATION)
     )
 

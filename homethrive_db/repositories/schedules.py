@@ -16,7 +16,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChanges
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import accessible_to
+from homethrive_db.repositories.access import reached_medications, reached_schedules
 from homethrive_db.statements import Statement, columns, param, statement
 
 _logger = logging.getLogger(__name__)
@@ -24,17 +24,9 @@ _logger = logging.getLogger(__name__)
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
 
-_IS_REACHED = (models.CareRecipient.id == models.Medication.recipient) & accessible_to(
-    param("user_id")
-)
-
 
 def _reached(*selected: Any) -> Any:
-    return (
-        _TABLE.select(*selected)
-        .join(models.Medication, on=_TABLE.medication == models.Medication.id)
-        .join(models.CareRecipient, on=_IS_REACHED)
-    )
+    return reached_schedules(_TABLE.select(*selected), param("user_id"))
 
 
 _FIND = statement(_reached(*_SCHEDULE).where(_TABLE.id == param("schedule_id")))
@@ -66,8 +58,7 @@ def _create_many() -> Statement:
     rows = schedule_input.ROWS
     wanted = Select((rows,), (rows.c.medication_id,))
     reached = (
-        models.Medication.select(models.Medication.id)
-        .join(models.CareRecipient, on=_IS_REACHED)
+        reached_medications(models.Medication.select(models.Medication.id), param("user_id"))
         .where(models.Medication.id.in_(wanted))
         .cte("reached")
     )

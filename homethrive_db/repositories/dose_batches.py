@@ -1,0 +1,146 @@
+"""Doses marked in batches: one statement for the reports of many users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from peewee import SQL, Select
+
+from homethrive_db import models
+from homethrive_db.database import Database
+from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
+from homethrive_db.enums import OutcomeStatus
+from homethrive_db.repositories.access import reached_schedules
+from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
+from homethrive_db.statements import Statement, array, columns, input_rows, statement
+
+BATCH_SIZE = 5_000
+"""How many reports go into one statement."""
+
+_TABLE = models.DoseTaken
+
+
+def _mark_many() -> Statement:
+    """Insert what may be inserted of a batch, and tell of each reached report what became of it.
+
+    A row is (position, is it let in, is it new, the dose or NULLs); a report that is not reached
+    has none, one that was stored before has two. Rows go in by key order, so that two batches
+    cannot deadlock; of two reports of one dose the first is inserted.
+    """
+    rows = input_rows(
+        "input",
+        user_id="text",
+        schedule_id="uuid",
+        scheduled_for="timestamptz",
+        taken_at="timestamptz",
+    )
+    reached = (
+        reached_schedules(
+            Select(
+                (rows,),
+                (
+                    rows.c.position,
+                    rows.c.user_id,
+                    rows.c.schedule_id,
+                    rows.c.scheduled_for,
+                    rows.c.taken_at,
+                    models.Medication.id.alias("medication_id"),
+                    models.CareRecipient.id.alias("recipient_id"),
+                    is_open(rows.c.scheduled_for).alias("is_open"),
+                ),
+            ).join(
+                models.MedicationSchedule, on=models.MedicationSchedule.id == rows.c.schedule_id
+            ),
+            rows.c.user_id,
+        )
+    ).cte("reached", materialized=True)
+    key = (reached.c.schedule_id, reached.c.scheduled_for)
+    firsts = (
+        Select(
+            (reached,),
+            (
+                reached.c.recipient_id,
+                reached.c.medication_id,
+                *key,
+                reached.c.taken_at,
+                reached.c.user_id,
+            ),
+        )
+        .where(reached.c.is_open)
+        .distinct(*key)
+        .order_by(*key, reached.c.position)
+    )
+    made = _TABLE.insert_from(firsts, NEW).on_conflict_ignore().returning(*DOSE).cte("made")
+    new = Select(
+        (reached,),
+        (
+            reached.c.position,
+            reached.c.is_open,
+            made.c.id.is_null(False),
+            *columns(made, DoseTaken),
+        ),
+    ).left_outer_join(
+        made,
+        on=(made.c.schedule_id == reached.c.schedule_id)
+        & (made.c.scheduled_for == reached.c.scheduled_for),
+    )
+    # A CTE's new rows are invisible to their table: these were there before.
+    stored = Select((reached,), (reached.c.position, reached.c.is_open, SQL("false"), *DOSE)).join(
+        _TABLE,
+        on=(_TABLE.schedule == reached.c.schedule_id)
+        & (_TABLE.scheduled_for == reached.c.scheduled_for),
+    )
+    return statement(new.union_all(stored).with_cte(rows, reached, made))
+
+
+_MARK_MANY = _mark_many()
+
+
+def mark_batch(db: Database, batch: list[DoseReport]) -> list[DoseOutcome]:
+    """Mark the doses of one batch; gives the outcomes in its order.
+
+    Raises UnavailableError (``LOST_RACE``) where others mark and unmark one of them all the while.
+    """
+    outcomes: dict[int, DoseOutcome] = {}
+    open_positions = list(range(len(batch)))
+    for _ in range(ATTEMPTS):
+        outcomes.update(_mark_positions(db, batch, open_positions))
+        open_positions = [one for one in open_positions if one not in outcomes]
+        if not open_positions:
+            return [outcomes[position] for position in range(len(batch))]
+    raise lost_race()
+
+
+def _mark_positions(
+    db: Database, batch: list[DoseReport], positions: list[int]
+) -> Iterator[tuple[int, DoseOutcome]]:
+    """Run the statement for some of a batch; a lost race leaves its position out."""
+    reports = [batch[position] for position in positions]
+    rows = db.rows(
+        _MARK_MANY,
+        {
+            "user_id": array(one.user_id for one in reports),
+            "schedule_id": array(one.schedule_id for one in reports),
+            "scheduled_for": array(one.scheduled_for for one in reports),
+            "taken_at": array(one.taken_at for one in reports),
+        },
+    )
+    reached: dict[int, bool] = {}
+    doses: dict[int, tuple[bool, DoseTaken]] = {}
+    for number, may_be_new, is_new, *dose in rows:
+        reached[number] = may_be_new
+        if dose[0] is not None and (is_new or number not in doses):
+            doses[number] = is_new, DoseTaken(*dose)
+    recorded: set[UUID] = set()
+    for number, (position, report) in enumerate(zip(positions, reports, strict=True), 1):
+        if number in doses:
+            is_new, stored = doses[number]
+            is_first = is_new and stored.id not in recorded
+            recorded.add(stored.id)
+            status = OutcomeStatus.RECORDED if is_first else OutcomeStatus.ALREADY_RECORDED
+            yield position, DoseOutcome(report, status, stored)
+        elif number not in reached:
+            yield position, DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
+        elif not reached[number]:
+            yield position, DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)

@@ -1,0 +1,38 @@
+"""What a row of a dose is made of, for the statements that insert one."""
+
+from __future__ import annotations
+
+from peewee import ColumnBase, Expression
+
+from homethrive_db import models
+from homethrive_db.entities import DoseTaken
+from homethrive_db.errors import UnavailableError
+from homethrive_db.statements import columns
+
+DOSE = columns(models.DoseTaken, DoseTaken)
+
+NEW = (
+    models.DoseTaken.recipient,
+    models.DoseTaken.medication,
+    models.DoseTaken.schedule,
+    models.DoseTaken.scheduled_for,
+    models.DoseTaken.taken_at,
+    models.DoseTaken.taken_by_user,
+)
+
+# A lost race repeats the statement; the row is there the second time, unless it was unmarked again.
+ATTEMPTS = 5
+
+
+def is_open(scheduled_for: ColumnBase) -> Expression:
+    """Hold where the medication takes a new dose: active, or not yet inactive when it was due."""
+    return models.Medication.is_active | (scheduled_for <= models.Medication.inactive_at)
+
+
+def lost_race() -> UnavailableError:
+    """Make the error for a race that was lost at every attempt."""
+    return UnavailableError(
+        "the dose was marked and unmarked by others again and again; try again",
+        "LOST_RACE",
+        retryable=True,
+    )
