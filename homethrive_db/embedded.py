@@ -134,7 +134,8 @@ def _uninterrupted() -> Iterator[None]:
 
 def is_in_use(folder: Path) -> bool:
     """Say whether a living process uses the embedded server of *folder*."""
-    return bool(_living_users(folder))
+    with _users_lock():
+        return bool(_living_users(folder))
 
 
 def _import_pgserver() -> Any:
@@ -181,8 +182,14 @@ def _lives(pid: int) -> bool:
 def _forget_dead_users(folder: Path) -> None:
     """Strike killed processes off the list of users, which would keep the server up for ever."""
     users = folder / _USERS_FILE
-    if users.exists():
-        users.write_text(json.dumps(_living_users(folder)))
+    with _users_lock():
+        if users.exists():
+            users.write_text(json.dumps(_living_users(folder)))
+
+
+def _users_lock() -> Any:
+    """Give the wheel's own lock, under which it reads and writes the list of users."""
+    return _import_pgserver().PostgresServer._lock
 
 
 @contextmanager
