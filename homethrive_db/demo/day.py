@@ -22,8 +22,8 @@ def show_day(repositories: Repositories, household: Household) -> None:
     recipient = household.recipient
     click.echo()
     click.echo(
-        f"  {click.style(recipient.display_name, bold=True)}, {DAY:%A %-d %B %Y}, "
-        f"{recipient.timezone}: the clocks went forward at 02:00\n"
+        f"  {click.style(recipient.display_name, bold=True)}, {DAY:%A %-d %B %Y}\n"
+        f"  {recipient.timezone}: the clocks went forward at 02:00\n"
     )
     click.echo("  " + click.style(_row([title for title, _ in _COLUMNS]), bold=True))
     click.echo("  " + "─" * sum(width for _, width in _COLUMNS))

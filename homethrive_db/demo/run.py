@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,7 +115,8 @@ def _record_twice(repositories: Repositories, events: bytes) -> None:
             time.monotonic() - before,
         )
     for one in rejections:
-        click.echo(f"    {click.style(f'line {one.line:>3}', fg='yellow')}  {one.reason}")
+        reason = textwrap.fill(one.reason, WIDTH - 6, subsequent_indent=" " * 14)
+        click.echo(f"    {click.style(f'line {one.line:>3}', fg='yellow')}  {reason}")
 
 
 def _say_how_to_look_further(db: Database, server: embedded.EmbeddedServer, seconds: float) -> None:
