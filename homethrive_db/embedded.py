@@ -10,12 +10,12 @@ import atexit
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 from urllib.parse import quote
 
@@ -57,11 +57,11 @@ class EmbeddedServer:
         with _maintenance(self) as cursor:
             try:
                 cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE_NAME}")
-            except ObjectInUse as error:
+                cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
+            except (ObjectInUse, DuplicateDatabase, UniqueViolation) as error:
                 raise UnavailableError(
                     f"the database in {self.folder} is in use", "DATABASE_IN_USE", retryable=True
                 ) from error
-            cursor.execute(f"CREATE DATABASE {DATABASE_NAME}")
 
 
 def data_root() -> Path:
@@ -106,9 +106,11 @@ def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServ
             cleanup_mode="delete" if delete_after else "stop",
             postgres_version=version,
         )
-    except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
+    # The wheel asserts what it expects of the folder, such as one that an initdb left half made.
+    except (AssertionError, OSError, ValueError, RuntimeError, SubprocessError) as error:
+        reason = str(error) or "its data are not whole; remove the folder to begin anew"
         raise ConfigurationError(
-            f"no embedded PostgreSQL {version} can run in {folder}: {error}"
+            f"no embedded PostgreSQL {version} can run in {folder}: {reason}"
         ) from error
     atexit.register(_forget_dead_users, folder)  # runs before the handle's own, which counts them
     socket_folder = handle.get_postmaster_info().socket_dir
