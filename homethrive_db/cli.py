@@ -86,9 +86,23 @@ def main(ctx: click.Context) -> None:
         raise ConfigurationError("the file .env is not UTF-8") from None
 
 
+_WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    help="How many seconds to wait for another migration.",
+)
+
+
+def _say_wait(holder: object) -> None:
+    click.echo(f"  waiting for another migration: {holder}", err=True)
+
+
 @main.command()
 @click.argument("name", required=False)
-def migrate(name: str | None) -> None:
+@_WAIT
+def migrate(name: str | None, wait: float) -> None:
     """Apply the pending migrations one by one, up to NAME if given."""
     from homethrive_db import migrate as migrations
     from homethrive_db.database import create_db
@@ -96,7 +110,9 @@ def migrate(name: str | None) -> None:
     with _closing(create_db()) as db:
         click.echo(f"Migrating {db.database}")
         count = 0
-        for count, applied in enumerate(migrations.migrate(db, name), 1):  # noqa: B007
+        for count, applied in enumerate(
+            migrations.migrate(db, name, wait=wait, on_wait=_say_wait), 1
+        ):
             click.echo(f"  applied {applied}")
         if not count:
             click.echo("  nothing to apply")
@@ -104,14 +120,15 @@ def migrate(name: str | None) -> None:
 
 @main.command()
 @click.option("--count", default=1, show_default=True, help="How many migrations to take back.")
-def rollback(count: int) -> None:
+@_WAIT
+def rollback(count: int, wait: float) -> None:
     """Take back the last migration, with what its tables and columns hold."""
     from homethrive_db import migrate as migrations
     from homethrive_db.database import create_db
 
     with _closing(create_db()) as db:
         click.echo(f"Rolling back {db.database}")
-        for taken_back in migrations.rollback(db, count):
+        for taken_back in migrations.rollback(db, count, wait=wait, on_wait=_say_wait):
             click.echo(f"  took back {taken_back}")
 
 

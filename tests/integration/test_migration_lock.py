@@ -10,6 +10,7 @@ from homethrive_db import MigrationError, create_db
 from homethrive_db.migrate import migrate, migrations_folder, status
 from homethrive_db.migrate.lock import migration_lock
 from tests.catalog import CONTRACT, read_catalog
+from tests.process import run_command
 
 OURS = [sys.executable, "-m", "homethrive_db.cli", "migrate"]
 STOCK = [sys.executable, "-m", "peewee_migrate", "migrate", "--directory"]
@@ -60,3 +61,13 @@ def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
     assert caught.value.details == {"pid": mine}
     assert str(mine) in str(caught.value)
     assert status(empty_db).applied == []
+
+
+def test_the_command_says_for_whom_it_waits(empty_db, server):
+    with migration_lock(empty_db, wait=0):
+        mine = empty_db.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+        refused = run_command("migrate", "--wait", "0.1", url=server.url)
+    assert refused.returncode == 2
+    waiting, error = refused.stderr.splitlines()
+    assert f"waiting for another migration: process {mine} (homethrive_db) since" in waiting
+    assert "did not end within 0.1 seconds" in error
