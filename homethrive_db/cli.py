@@ -109,12 +109,10 @@ def migrate(name: str | None, wait: float) -> None:
 
     with _closing(create_db()) as db:
         click.echo(f"Migrating {db.database}")
-        count = 0
-        for count, applied in enumerate(
-            migrations.migrate(db, name, wait=wait, on_wait=_say_wait), 1
-        ):
+        applied = None
+        for applied in migrations.migrate(db, name, wait=wait, on_wait=_say_wait):
             click.echo(f"  applied {applied}")
-        if not count:
+        if applied is None:
             click.echo("  nothing to apply")
 
 
