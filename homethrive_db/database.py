@@ -11,6 +11,7 @@ from peewee import DatabaseProxy, InterfaceError
 
 from homethrive_db import settings
 from homethrive_db.errors import (
+    TRANSACTION_ABORTED,
     ConfigurationError,
     HomethriveDbError,
     Translation,
@@ -67,10 +68,18 @@ class Database(Pool):
         if not self.connect(reuse_if_open=True):
             yield
             return
+        self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
         try:
             yield
         finally:
+            self._state.ctx.pop()
             self.close()
+
+    @contextmanager
+    def connection_context(self) -> Iterator[None]:
+        """Keep a connection for the block; inside another block, that one's."""
+        with self.borrowed():
+            yield
 
     @contextmanager
     def atomic(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -99,11 +108,7 @@ class Database(Pool):
         with Translation():
             cursor = self.execute_sql("COMMIT")
         if cursor.statusmessage == "ROLLBACK":
-            raise HomethriveDbError(
-                "a statement of the transaction had failed, so nothing of it was written; "
-                "put what may fail into a `with db.atomic():` of its own",
-                "TRANSACTION_ABORTED",
-            )
+            raise HomethriveDbError(TRANSACTION_ABORTED, "TRANSACTION_ABORTED")
 
     def rollback(self) -> None:
         """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""

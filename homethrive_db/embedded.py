@@ -98,6 +98,7 @@ def start(location: EmbeddedLocation, *, delete_after: bool = False) -> Embedded
 def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServer:
     pgserver = _import_pgserver()
     version = version or pgserver.pgdata_version(folder) or NEWEST_VERSION
+    _check_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_dead_users(folder)
@@ -132,6 +133,16 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _check_folder(folder: Path) -> None:
+    """Check what the wheel does not, before it makes the folder the server's own."""
+    if " " in str(folder):
+        raise ConfigurationError(f"the folder of an embedded server cannot hold a space: {folder}")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "PG_VERSION").exists():
+        raise ConfigurationError(
+            f"{folder} holds something else: an embedded server needs an empty or a new folder"
+        )
 
 
 def is_in_use(folder: Path) -> bool:

@@ -101,6 +101,11 @@ class MigrationError(HomethriveDbError):
     default_code = "MIGRATION_ERROR"
 
 
+TRANSACTION_ABORTED = (
+    "a statement of the transaction had failed, so nothing of it is written; "
+    "put what may fail into a `with db.atomic():` of its own"
+)
+
 # Foreign keys to users end so; every other one points at a row that the access rule has checked.
 _USER_FOREIGN_KEY = "_users_clerk_user_id_fk"
 
@@ -196,7 +201,9 @@ def _of_statement(
             details,
         )
     message, code = f"the database refused the statement ({state})", None
-    if state == "42501":
+    if state == "25P02":
+        message, code = TRANSACTION_ABORTED, "TRANSACTION_ABORTED"
+    elif state == "42501":
         message, code = "the database user lacks the right to do this", "PERMISSION_DENIED"
     return HomethriveDbError(message, code, details)
 

@@ -276,3 +276,16 @@ def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
 def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
     with pytest.raises(ConfigurationError):
         check_connection(create_db(NOBODY, nonsense="1"))
+
+
+def test_a_connection_context_inside_a_transaction_leaves_it_open(db):
+    """As does Peewee's own ``with db:``; only the outermost block returns the connection."""
+    users = Repositories(db).users
+    with db.atomic():
+        users.upsert("user_1")
+        with db.connection_context(), db.bind_ctx(models.MODELS):
+            assert models.User.select().count() == 1
+        with db:
+            users.upsert("user_2")
+        assert users.find_by_clerk_user_id("user_1")
+    assert checked_out(db) == 0

@@ -121,21 +121,25 @@ def run_code(code, **variables):
     )
 
 
-@pytest.mark.parametrize(
-    "make_wrong",
-    [
-        lambda folder: folder.joinpath("PG_VERSION").write_text("12"),
-        lambda folder: folder.joinpath("foreign.txt").write_text("somebody's"),
-    ],
-    ids=["of another version", "not empty"],
-)
-def test_a_folder_that_cannot_be_used_is_a_wrong_setting(folder, make_wrong):
+def test_a_folder_of_another_version_is_refused(folder):
     folder.mkdir()
-    make_wrong(folder)
-    before = sorted(path.name for path in folder.iterdir())
+    folder.joinpath("PG_VERSION").write_text("12")
     with pytest.raises(ConfigurationError, match=f"can run in {folder}"):
         embedded.start(EmbeddedLocation(folder, 18))
-    assert before[0] in {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["project", "with space"])
+def test_a_folder_that_cannot_be_a_servers_is_refused_untouched(folder, name):
+    """Above all it stays its owner's: a server would make it its own."""
+    project = folder.with_name(name)
+    project.mkdir(mode=0o700)
+    project.joinpath("file.txt").write_text("somebody's")
+    before = project.stat()
+    with pytest.raises(ConfigurationError, match=name):
+        embedded.start(EmbeddedLocation(project))
+    after = project.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert [path.name for path in project.iterdir()] == ["file.txt"]
 
 
 def test_without_the_extra_it_says_what_to_install():

@@ -28,3 +28,15 @@ def test_an_error_inside_a_savepoint_leaves_the_rest(
         with pytest.raises(NotFoundError), homethrive_committed_db.atomic():
             repositories.care_recipients.create("nobody", display_name="Ana")
     assert repositories.users.find_by_clerk_user_id("user_1") is not None
+
+
+def test_a_statement_after_a_swallowed_error_says_what_happened(
+    homethrive_committed_db, homethrive_committed_repositories
+):
+    users = homethrive_committed_repositories.users
+    with pytest.raises(HomethriveDbError), homethrive_committed_db.atomic():
+        with pytest.raises(NotFoundError):
+            homethrive_committed_repositories.care_recipients.create("nobody", display_name="x")
+        with pytest.raises(HomethriveDbError) as caught:
+            users.find_by_clerk_user_id("user_1")
+        assert caught.value.code == "TRANSACTION_ABORTED"
