@@ -166,6 +166,8 @@ def record(file: Path, rejects: Path | None) -> None:
     from homethrive_db.doses.rejects import RejectsFile, check_place, rejects_path
     from homethrive_db.repositories import Repositories
 
+    if str(file) == "-" and sys.stdin is None:
+        raise ConfigurationError("standard input is closed")
     rejects = rejects or rejects_path(file)
     started = time.monotonic()
     with click.open_file(os.fspath(file), "rb") as stream:
