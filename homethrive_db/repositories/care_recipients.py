@@ -6,7 +6,7 @@ from functools import cache
 from typing import Unpack
 from uuid import UUID
 
-from peewee import Select, fn
+from peewee import CTE, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -43,15 +43,10 @@ _CREATE = statement(
 )
 
 
-def _find_or_create_own() -> Statement:
-    """Give the own profile: as found, with its creator filled in, or made.
-
-    A plain upsert would write and lock at every call. Two first sign-ins race for the unique index
-    on user_id: the later one's insert turns into an update of the row that the earlier one made.
-    """
-    found = _TABLE.select(*_PROFILE).where(_IS_OWN).cte("found", materialized=True)
+def _filled(found: CTE) -> CTE:
+    """Fill in the creator of the profile that was found without one."""
     lacks_creator = found.select(found.c.id).where(found.c.created_by_user_id.is_null())
-    filled = (
+    return (
         _TABLE.update(
             {
                 _TABLE.created_by_user: fn.COALESCE(_TABLE.created_by_user, param("user_id")),
@@ -62,31 +57,37 @@ def _find_or_create_own() -> Statement:
         .returning(*_PROFILE)
         .cte("filled")
     )
-    profile = Select(
-        (),
-        (
-            param("user_id"),
-            param("user_id"),
-            param("display_name"),
-            fn.statement_timestamp(),
-            fn.statement_timestamp(),
-        ),
-    ).where(~fn.EXISTS(found.select(found.c.id)))
-    made = (
-        _TABLE.insert_from(
-            profile,
-            (
-                _TABLE.user,
-                _TABLE.created_by_user,
-                _TABLE.display_name,
-                _TABLE.created_at,
-                _TABLE.updated_at,
-            ),
-        )
+
+
+def _made(found: CTE) -> CTE:
+    """Insert a profile where none was found.
+
+    Two first sign-ins race for the unique index on user_id: the later one's insert turns into an
+    update of the row that the earlier one made.
+    """
+    values = {
+        _TABLE.user: param("user_id"),
+        _TABLE.created_by_user: param("user_id"),
+        _TABLE.display_name: param("display_name"),
+        _TABLE.created_at: fn.statement_timestamp(),
+        _TABLE.updated_at: fn.statement_timestamp(),
+    }
+    profile = Select((), tuple(values.values())).where(~fn.EXISTS(found.select(found.c.id)))
+    return (
+        _TABLE.insert_from(profile, list(values))
         .on_conflict(conflict_target=[_TABLE.user], preserve=[_TABLE.user])
         .returning(*_PROFILE)
         .cte("made")
     )
+
+
+def _find_or_create_own() -> Statement:
+    """Give the own profile: as found, with its creator filled in, or made.
+
+    A plain upsert would write and lock at every call.
+    """
+    found = _TABLE.select(*_PROFILE).where(_IS_OWN).cte("found", materialized=True)
+    filled, made = _filled(found), _made(found)
     complete = found.select(*columns(found, CareRecipient)).where(
         found.c.created_by_user_id.is_null(False)
     )

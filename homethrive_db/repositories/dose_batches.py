@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
-from peewee import SQL, Select
+from peewee import CTE, SQL, Select
 
 from homethrive_db import models
 from homethrive_db.database import Database
@@ -21,77 +22,78 @@ BATCH_SIZE = 5_000
 _TABLE = models.DoseTaken
 
 
-def _mark_many() -> Statement:
-    """Insert what may be inserted of a batch, and tell of each reached report what became of it.
+_ROWS = input_rows(
+    "input",
+    user_id="text",
+    schedule_id="uuid",
+    scheduled_for="timestamptz",
+    taken_at="timestamptz",
+)
 
-    A row is (position, is it let in, is it new, the dose or NULLs); a report that is not reached
-    has none, one that was stored before has two. Rows go in by key order, so that two batches
-    cannot deadlock; of two reports of one dose the first is inserted.
-    """
-    rows = input_rows(
-        "input",
-        user_id="text",
-        schedule_id="uuid",
-        scheduled_for="timestamptz",
-        taken_at="timestamptz",
-    )
-    reached = (
-        reached_schedules(
-            Select(
-                (rows,),
-                (
-                    rows.c.position,
-                    rows.c.user_id,
-                    rows.c.schedule_id,
-                    rows.c.scheduled_for,
-                    rows.c.taken_at,
-                    models.Medication.id.alias("medication_id"),
-                    models.CareRecipient.id.alias("recipient_id"),
-                    is_open(rows.c.scheduled_for).alias("is_open"),
-                ),
-            ).join(
-                models.MedicationSchedule, on=models.MedicationSchedule.id == rows.c.schedule_id
-            ),
-            rows.c.user_id,
-        )
-    ).cte("reached", materialized=True)
-    key = (reached.c.schedule_id, reached.c.scheduled_for)
-    firsts = (
+
+def _reached() -> Any:
+    """Keep the reports whose users may reach their schedules, with what follows from those."""
+    report = (_ROWS.c.user_id, _ROWS.c.schedule_id, _ROWS.c.scheduled_for, _ROWS.c.taken_at)
+    return reached_schedules(
         Select(
-            (reached,),
+            (_ROWS,),
             (
-                reached.c.recipient_id,
-                reached.c.medication_id,
-                *key,
-                reached.c.taken_at,
-                reached.c.user_id,
+                _ROWS.c.position,
+                *report,
+                models.Medication.id.alias("medication_id"),
+                models.CareRecipient.id.alias("recipient_id"),
+                is_open(_ROWS.c.scheduled_for).alias("is_open"),
             ),
-        )
+        ).join(models.MedicationSchedule, on=models.MedicationSchedule.id == _ROWS.c.schedule_id),
+        _ROWS.c.user_id,
+    ).cte("reached", materialized=True)
+
+
+def _made(reached: CTE) -> CTE:
+    """Insert the doses that are let in, the first report of each.
+
+    They go in by key order, so that two batches cannot deadlock.
+    """
+    key = (reached.c.schedule_id, reached.c.scheduled_for)
+    values = (
+        reached.c.recipient_id,
+        reached.c.medication_id,
+        *key,
+        reached.c.taken_at,
+        reached.c.user_id,
+    )
+    firsts = (
+        Select((reached,), values)
         .where(reached.c.is_open)
         .distinct(*key)
         .order_by(*key, reached.c.position)
     )
-    made = _TABLE.insert_from(firsts, NEW).on_conflict_ignore().returning(*DOSE).cte("made")
+    return _TABLE.insert_from(firsts, NEW).on_conflict_ignore().returning(*DOSE).cte("made")
+
+
+def _mark_many() -> Statement:
+    """Insert what may be inserted of a batch, and tell of each reached report what became of it.
+
+    A row is (position, is it let in, is it new, the dose or NULLs); a report that is not reached
+    has none, one that was stored before has two.
+    """
+    reached = _reached()
+    made = _made(reached)
+    report = (reached.c.position, reached.c.is_open)
     new = Select(
-        (reached,),
-        (
-            reached.c.position,
-            reached.c.is_open,
-            made.c.id.is_null(False),
-            *columns(made, DoseTaken),
-        ),
+        (reached,), (*report, made.c.id.is_null(False), *columns(made, DoseTaken))
     ).left_outer_join(
         made,
         on=(made.c.schedule_id == reached.c.schedule_id)
         & (made.c.scheduled_for == reached.c.scheduled_for),
     )
     # A CTE's new rows are invisible to their table: these were there before.
-    stored = Select((reached,), (reached.c.position, reached.c.is_open, SQL("false"), *DOSE)).join(
+    stored = Select((reached,), (*report, SQL("false"), *DOSE)).join(
         _TABLE,
         on=(_TABLE.schedule == reached.c.schedule_id)
         & (_TABLE.scheduled_for == reached.c.scheduled_for),
     )
-    return statement(new.union_all(stored).with_cte(rows, reached, made))
+    return statement(new.union_all(stored).with_cte(_ROWS, reached, made))
 
 
 _MARK_MANY = _mark_many()
