@@ -148,7 +148,7 @@ def test_a_database_that_is_not_for_tests_is_refused(runs, monkeypatch, name):
     refused.stdout.fnmatch_lines(["*tests run only where the database's name ends in _test*"])
 
 
-@pytest.mark.parametrize("version", ["16", "18"])
+@pytest.mark.parametrize("version", ["16"])
 def test_the_version_of_the_own_server_can_be_chosen(runs, monkeypatch, version):
     monkeypatch.setenv("HOMETHRIVE_TEST_POSTGRES", version)
     runs(
