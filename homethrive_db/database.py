@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from peewee import DatabaseProxy, InterfaceError
 
@@ -37,6 +37,16 @@ class Database(Pool):
     returns it. ``with db.connection_context():`` and ``with db.atomic():`` keep one. Plain Peewee
     queries need such a block: nothing connects on its own.
     """
+
+    @classmethod
+    @contextmanager
+    def beside(cls, other: Database) -> Iterator[Self]:
+        """Open the same database as *other* for the block, with one connection of its own."""
+        db = cls(other.database, max_connections=1, pool_timeout=0, **other.connect_params)
+        try:
+            yield db
+        finally:
+            db.close_all()
 
     def first(
         self, statement: Executable, make: Callable[..., T], /, **parameters: object

@@ -37,6 +37,8 @@ class Settings:
 
     database_url: str | None = field(default=None, repr=False)
     database_url_test: str | None = field(default=None, repr=False)
+    ignore_tables: tuple[str, ...] = ()
+    """Tables that are not ours, names or patterns: ``check`` and ``adopt`` pass them over."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -44,6 +46,9 @@ class Settings:
         return cls(
             database_url=environment.get("DATABASE_URL") or None,
             database_url_test=environment.get("DATABASE_URL_TEST") or None,
+            ignore_tables=tuple(
+                environment.get("DATABASE_IGNORE_TABLES", "").replace(",", " ").split()
+            ),
         )
 
     def required_database_url(self) -> str:

