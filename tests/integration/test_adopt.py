@@ -1,0 +1,115 @@
+"""A database that the Node service made becomes ours."""
+
+import pytest
+
+from homethrive_db.migrate import migrate, migrations_folder, rollback, status
+from homethrive_db.migrate.adopt import adopt
+from homethrive_db.migrate.check import check
+from homethrive_db.migrate.history import History
+from tests.catalog import CONTRACT, read_catalog
+from tests.process import run_command
+
+FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
+
+INDEX = "caregiver_access_status_idx"
+
+# What Drizzle keeps beside our tables.
+JOURNAL = """
+CREATE SCHEMA drizzle;
+CREATE TABLE drizzle.__drizzle_migrations (
+    id serial PRIMARY KEY, hash text NOT NULL, created_at bigint
+);
+"""
+
+
+def as_the_node_service_made_it(db, name=None):
+    """Make the schema, the way up to *name*, without our history."""
+    list(migrate(db, name))
+    with db.atomic():
+        db.execute_sql(f"DROP TABLE migratehistory, migratechecksum; {JOURNAL}")
+
+
+@pytest.fixture
+def folder():
+    return migrations_folder()
+
+
+def has_history(db):
+    with db.connection_context():
+        return History(db).exists()
+
+
+def test_a_current_database_is_noted_whole(empty_db, folder):
+    as_the_node_service_made_it(empty_db)
+    adoption = adopt(empty_db, folder)
+    assert (adoption.noted, adoption.pending, adoption.differences) == ([FIRST, SECOND], [], [])
+    assert check(empty_db, folder).is_clean
+    assert status(empty_db).is_current
+    assert list(migrate(empty_db)) == []
+    assert list(rollback(empty_db)) == [SECOND]
+
+
+def test_an_older_database_is_noted_as_far_as_it_goes_and_migrates_on(empty_db, folder):
+    as_the_node_service_made_it(empty_db, FIRST)
+    adoption = adopt(empty_db, folder)
+    assert (adoption.noted, adoption.pending) == ([FIRST], [SECOND])
+    assert list(migrate(empty_db)) == [SECOND]
+    assert read_catalog(empty_db) == CONTRACT
+
+
+def test_a_database_that_fits_nowhere_is_left_as_it_is(empty_db, folder):
+    as_the_node_service_made_it(empty_db)
+    with empty_db.atomic():
+        empty_db.execute_sql("ALTER TABLE users DROP COLUMN email")
+    before = read_catalog(empty_db)
+    adoption = adopt(empty_db, folder)
+    assert (adoption.noted, adoption.nearest) == ([], SECOND)
+    assert [str(one) for one in adoption.differences] == [
+        "column users.email: expected text, found none"
+    ]
+    assert read_catalog(empty_db) == before
+    assert not has_history(empty_db)
+
+
+def test_an_empty_database_has_nothing_to_adopt(empty_db, folder):
+    adoption = adopt(empty_db, folder)
+    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], [FIRST, SECOND], None)
+    assert not has_history(empty_db)
+    assert list(migrate(empty_db)) == [FIRST, SECOND]
+
+
+def test_a_database_with_a_history_is_left_as_it_is(empty_db, folder):
+    list(migrate(empty_db, FIRST))
+    adoption = adopt(empty_db, folder)
+    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], [SECOND], None)
+    assert [one.name for one in status(empty_db).applied] == [FIRST]
+
+
+def test_tables_of_others_can_be_ignored(empty_db, folder):
+    as_the_node_service_made_it(empty_db)
+    with empty_db.atomic():
+        empty_db.execute_sql("CREATE TABLE audit_log (id int)")
+    assert [str(one) for one in adopt(empty_db, folder).differences] == [
+        "table audit_log: expected none, found it"
+    ]
+    assert adopt(empty_db, folder, ignore=["audit_*"]).noted == [FIRST, SECOND]
+
+
+def test_the_command_adopts_and_says_what_is_in_the_way(empty_db, server):
+    as_the_node_service_made_it(empty_db)
+    with empty_db.atomic():
+        empty_db.execute_sql(f"DROP INDEX {INDEX}")
+    refused = run_command("adopt", url=server.url)
+    assert refused.returncode == 1
+    assert f"  index caregiver_access.{INDEX}: expected CREATE" in refused.stdout
+    assert f"the nearest is {SECOND}" in refused.stdout
+    with empty_db.atomic():
+        empty_db.execute_sql(f"CREATE INDEX {INDEX} ON caregiver_access (status)")
+    adopted = run_command("adopt", url=server.url)
+    assert adopted.returncode == 0
+    assert adopted.stdout.splitlines()[1:] == [
+        f"  noted as applied  {FIRST}",
+        f"  noted as applied  {SECOND}",
+    ]
+    again = run_command("adopt", url=server.url)
+    assert (again.returncode, again.stdout.splitlines()[1:]) == (0, ["  nothing to adopt"])
