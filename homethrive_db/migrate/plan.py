@@ -1,0 +1,62 @@
+"""What would run: the SQL of pending migrations, tried in a scratch schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from homethrive_db.database import Database
+from homethrive_db.errors import Translation
+from homethrive_db.migrate.files import MigrationFile
+from homethrive_db.migrate.router import SafeRouter
+from homethrive_db.migrate.scratch import scratch
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMigration:
+    """A pending migration: ``sql`` is what it executes, ``texts`` are as its file has them."""
+
+    name: str
+    path: Path
+    summary: str
+    is_transactional: bool
+    sql: list[str]
+    texts: list[str]
+
+    def script(self) -> str:
+        """Write it for psql; the row of the history goes into the same transaction."""
+        lines = [f"{one.rstrip(';')};" for one in self.sql]
+        if self.is_transactional:
+            lines = ["BEGIN;", *lines, "COMMIT;"]
+        return "\n".join([f"-- {self.name}: {self.summary}", *lines, ""])
+
+
+def plan(db: Database, folder: Path) -> list[PlannedMigration]:
+    """Tell what the pending migrations of *folder* would execute; the database stays as it is.
+
+    They run, with those before them, on empty tables in a scratch schema. Raises MigrationError
+    where one fails there, or the files do not fit the history.
+    """
+    with db.connection_context(), Translation():
+        router = SafeRouter(db, folder)
+        pending = {file.name for file in router.pending()}
+        files = router.files()
+    return list(_planned(db, files, pending))
+
+
+def _planned(
+    db: Database, files: list[MigrationFile], pending: set[str]
+) -> Iterator[PlannedMigration]:
+    with scratch(db) as connection:
+        for file in files:
+            migrator = connection.apply(file)
+            if file.name in pending:
+                yield PlannedMigration(
+                    file.name,
+                    file.path,
+                    file.summary,
+                    file.is_transactional,
+                    list(connection.executed),
+                    migrator.texts,
+                )
