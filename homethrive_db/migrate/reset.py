@@ -1,0 +1,65 @@
+"""Empties a database for development; refuses every other."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from homethrive_db.database import Database
+from homethrive_db.errors import ConfigurationError, Translation
+from homethrive_db.migrate import history
+from homethrive_db.migrate.lock import migration_lock
+from homethrive_db.models import ENUMS, MODELS
+from homethrive_db.settings import is_embedded
+
+_ENDINGS = ("_dev", "_test")
+
+
+def resettable_name(db: Database, url: str) -> str:
+    """Give the name of the database that *db* reaches by *url*, where it may be emptied.
+
+    Raises ConfigurationError for any but an embedded one, and those of ``check_resettable``.
+    """
+    with db.connection_context():
+        # What libpq did connect to, in which the environment may have had a say.
+        parameters = db.connection().info.dsn_parameters
+    if not is_embedded(url):
+        check_resettable(parameters)
+    return str(parameters["dbname"])
+
+
+def check_resettable(parameters: Mapping[str, str]) -> None:
+    """Refuse all but a loopback address with a database whose name ends in _dev or _test.
+
+    The address alone says nothing: a tunnel to production is on a loopback address too. Raises
+    ConfigurationError.
+    """
+    addresses = [parameters[key] for key in ("host", "hostaddr") if parameters.get(key)]
+    if not addresses or not all(map(_is_loopback, addresses)):
+        raise ConfigurationError(
+            f"{addresses[0] if addresses else 'a socket'} is no loopback address: "
+            "only a database for development is reset"
+        )
+    if not parameters["dbname"].endswith(_ENDINGS):
+        raise ConfigurationError(
+            f"the name {parameters['dbname']} does not end in _dev or _test: "
+            "only a database for development is reset"
+        )
+
+
+def drop_everything(db: Database, *, wait: float = 60) -> None:
+    """Drop our tables with all rows, our types and the history, in one transaction."""
+    tables = {model._meta.table_name for model in MODELS} | history.TABLES
+    with db.connection_context(), Translation(), migration_lock(db, wait=wait):
+        # CASCADE takes only what others have pointing at a table: constraints and views.
+        db.execute_sql(f"DROP TABLE IF EXISTS {', '.join(sorted(tables))} CASCADE")
+        db.execute_sql(f"DROP TYPE IF EXISTS {', '.join(sorted(ENUMS))}")
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

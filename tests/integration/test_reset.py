@@ -1,0 +1,65 @@
+"""``reset`` empties a database for development, and no other."""
+
+import subprocess
+
+import pytest
+
+from homethrive_db.migrate import migrate, status
+from tests.catalog import CONTRACT, read_catalog
+from tests.process import PROGRAM, run_command
+
+
+@pytest.fixture
+def used(empty_db):
+    """Give a migrated database with a row, and a table of somebody else that points at ours."""
+    list(migrate(empty_db))
+    with empty_db.atomic():
+        empty_db.execute_sql(
+            "INSERT INTO users (clerk_user_id) VALUES ('user_1');"
+            "CREATE TABLE theirs (user_id text REFERENCES users)"
+        )
+    return empty_db
+
+
+def users(db):
+    with db.connection_context():
+        return db.execute_sql("SELECT count(*) FROM users").fetchone()[0]
+
+
+def embedded_url(server):
+    return f"embedded://{server.folder}"
+
+
+def test_an_embedded_database_is_emptied_and_made_anew(used, server):
+    done = run_command("reset", "--yes", url=embedded_url(server))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert users(used) == 0
+    assert status(used).is_current
+    tables = read_catalog(used)["tables"]
+    assert tables.pop("theirs")["constraints"] == {}
+    assert tables == CONTRACT["tables"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_emptied"), [("homethrive\n", True), ("yes\n", False), ("", False)]
+)
+def test_the_name_has_to_be_typed(used, server, typed, is_emptied):
+    done = subprocess.run(
+        [*PROGRAM, "reset"],
+        input=typed,
+        env={"DATABASE_URL": embedded_url(server), "PATH": "/usr/bin", "HOME": str(server.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is is_emptied
+    assert (users(used) == 0) is is_emptied
+
+
+@pytest.mark.parametrize("options", [[], ["--yes"]])
+def test_a_database_that_is_not_for_development_is_never_emptied(used, server, options):
+    """Here by its socket: the address is no loopback address."""
+    done = run_command("reset", *options, url=server.url)
+    assert done.returncode == 2
+    assert "only a database for development is reset" in done.stderr
+    assert users(used) == 1
