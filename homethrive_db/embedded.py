@@ -97,8 +97,9 @@ def start(location: EmbeddedLocation, *, delete_after: bool = False) -> Embedded
 
 def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServer:
     pgserver = _import_pgserver()
-    version = version or pgserver.pgdata_version(folder) or NEWEST_VERSION
-    _check_folder(folder)
+    with _users_lock():  # another process that makes the data anew holds it until they are whole
+        version = version or pgserver.pgdata_version(folder) or NEWEST_VERSION
+        _check_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_dead_users(folder)

@@ -78,6 +78,31 @@ def test_users_that_were_killed_do_not_keep_it_up(folder):
     assert not runs(folder)
 
 
+EARLY = """
+import sys
+from pathlib import Path
+from homethrive_db import embedded
+from homethrive_db.settings import EmbeddedLocation
+folder = Path(sys.argv[1])
+embedded._import_pgserver()
+print("ready", flush=True)
+while not folder.exists() or not any(folder.iterdir()):
+    pass
+embedded.start(EmbeddedLocation(folder))
+"""
+
+
+def test_a_folder_that_another_process_is_filling_is_joined(folder):
+    with subprocess.Popen(
+        [sys.executable, "-c", EARLY, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as early:
+        assert early.stdout.readline() == b"ready\n"
+        first = User(folder)
+        _, errors = early.communicate()
+    first.leave()
+    assert (early.returncode, errors) == (0, b"")
+
+
 def test_its_folder_is_the_lock(folder):
     """Nobody listens on the network; only the server's own user may read the folder."""
     user = User(folder)
