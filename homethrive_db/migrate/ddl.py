@@ -7,7 +7,7 @@ written as a commented question; nothing is lost on a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from homethrive_db.migrate.catalog import Catalog, Column, Table
@@ -91,18 +91,25 @@ class _Change:
 
     def dropped_tables(self) -> Iterator[str]:
         gone = [name for name in self.before.tables if name not in self.after.tables]
-        for name in list(gone):
-            new_name = self._table_renamed_to(name)
-            if new_name is not None:
-                gone.remove(name)
-                yield _question(
-                    f"is {new_name}, created below, the table {name} under a new name? If so, "
-                    "rename it in place of that; if not:",
-                    f"ALTER TABLE {name} RENAME TO {new_name};",
-                    f"DROP TABLE {name};",
-                )
-        if gone:
-            yield f"DROP TABLE {', '.join(gone)};"
+        renames = {name: new for name in gone if (new := self._table_renamed_to(name)) is not None}
+        dropped = [name for name in gone if name not in renames]
+        if dropped:
+            yield f"DROP TABLE {', '.join(dropped)};"
+        for name, new_name in list(renames.items()):
+            del renames[name]
+            yield _question(
+                f"is {new_name}, created below, the table {name} under a new name? If so, "
+                "rename it in place of that; if not:",
+                f"ALTER TABLE {name} RENAME TO {new_name};",
+                *self._dropped_references(renames, name),
+                f"DROP TABLE {name};",
+            )
+
+    def _dropped_references(self, tables: Iterable[str], target: str) -> Iterator[str]:
+        for name in tables:
+            for constraint, definition in self.before.tables[name].constraints.items():
+                if _is_foreign_key(definition) and f" REFERENCES {target}(" in definition:
+                    yield f"ALTER TABLE {name} DROP CONSTRAINT {constraint};"
 
     def columns(self) -> Iterator[str]:
         for name, before, after in self._tables_kept():

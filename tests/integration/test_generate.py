@@ -285,6 +285,22 @@ def test_what_only_an_author_knows_is_a_commented_question(empty_db, kind):
     assert not re.search("DROP|RENAME|TYPE|NOT NULL", executed.replace("id integer NOT NULL", ""))
 
 
+def test_tables_that_go_together_may_refer_to_each_other(empty_db):
+    """Each of them may be one that was renamed: every answer must be possible."""
+    columns = "id int PRIMARY KEY, a int, b int"
+    first = (
+        f"CREATE TABLE parents ({columns});"
+        f"CREATE TABLE children ({columns}, parent_id int REFERENCES parents);"
+        "ALTER TABLE parents ADD COLUMN favourite_id int REFERENCES children;"
+        "CREATE TABLE notes (id int PRIMARY KEY, parent_id int REFERENCES parents);"
+    )
+    second = f"CREATE TABLE people ({columns});"
+    before, after = catalog_of(empty_db, first), catalog_of(empty_db, second)
+    written = "\n".join(statements(before, after))
+    assert written.count("under a new name?") == 2
+    assert catalog_of(empty_db, first + answered(written)) == after
+
+
 def test_a_label_is_added_in_its_place_and_its_way_back_is_a_question(empty_db):
     before = catalog_of(empty_db, "CREATE TYPE shape AS ENUM ('b', 'd');")
     after = catalog_of(empty_db, "CREATE TYPE shape AS ENUM ('a', 'b', 'c', 'd', 'e');")
