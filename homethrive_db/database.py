@@ -149,16 +149,30 @@ def create_db(
     *pool_timeout* seconds. *parameters* are keywords of libpq (``connect_timeout``, ``sslmode``,
     ...) and win over those in the URL. ``embedded://`` starts the embedded server.
 
-    Raises ConfigurationError for a URL that is missing or cannot be read.
+    Raises ConfigurationError for a URL that is missing or cannot be read, or a pool without
+    connections.
     """
-    if max_connections < 1 or pool_timeout < 0:
-        raise ConfigurationError("max_connections must be 1 or more, pool_timeout 0 or more")
     url = url or settings.Settings.from_environment().required_database_url()
     if settings.is_embedded(url):
         from homethrive_db import embedded  # an extra: imported where it is asked for
 
         url = embedded.start(settings.embedded_location(url)).url
-    parameters = {**settings.connection_parameters(url), **parameters}
+    return database_of(
+        {**settings.connection_parameters(url), **parameters},
+        max_connections=max_connections,
+        pool_timeout=pool_timeout,
+    )
+
+
+def database_of(
+    parameters: Mapping[str, Any], *, max_connections: int = 10, pool_timeout: float = 30
+) -> Database:
+    """Make a database from libpq's keywords alone: no password has to go into a URL.
+
+    Raises ConfigurationError for a pool without connections.
+    """
+    if max_connections < 1 or pool_timeout < 0:
+        raise ConfigurationError("max_connections must be 1 or more, pool_timeout 0 or more")
     return Database(
         settings.describe(parameters),
         max_connections=max_connections,

