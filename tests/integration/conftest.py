@@ -23,3 +23,31 @@ def empty_db(server):
     db = create_db(server.url)
     yield db
     db.close_all()
+
+
+@pytest.fixture(scope="session")
+def home_folder():
+    """Make a folder for the servers of demos."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def home(home_folder, monkeypatch):
+    """Keep demos out of the user's own home, in one that the tests share."""
+    return move_home(home_folder, monkeypatch)
+
+
+@pytest.fixture
+def fresh_home(monkeypatch):
+    """Keep demos in a home of the test's own, where none has ever run."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as folder:
+        yield move_home(Path(folder), monkeypatch)
+
+
+def move_home(folder, monkeypatch):
+    """Let embedded servers keep their data under *folder*; gives where, and leaves home empty."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    monkeypatch.setenv("HOME", str(folder / "empty"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    return folder / "homethrive-db"

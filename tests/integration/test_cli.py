@@ -108,7 +108,7 @@ def read_all(terminal):
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_colour_is_for_terminals_that_want_it(colour, monkeypatch, tmp_path_factory):
+def test_colour_is_for_terminals_that_want_it(colour, home, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "" if colour else "1")
     terminal, inner = pty.openpty()
     with subprocess.Popen([*PROGRAM, "demo"], stdout=inner, stderr=inner) as process:

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,12 @@ import pytest
 from tests.process import PROGRAM, run_command
 
 
-@pytest.fixture
-def home(monkeypatch):
-    """Keep the demo's server in a folder of the test's own, under an empty home."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as folder:
-        monkeypatch.setenv("XDG_DATA_HOME", folder)
-        monkeypatch.setenv("HOME", f"{folder}/empty")
-        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-        yield Path(folder) / "homethrive-db"
-
-
 def said(output):
     """Leave the durations out of what the demo says."""
     return re.sub(r"\d+\.\d+ s", "… s", output)
 
 
-def test_the_demo_shows_the_whole_of_it_twice_the_same(home):
+def test_the_demo_shows_the_whole_of_it_twice_the_same(fresh_home):
     first, second = run_command("demo"), run_command("demo")
     for shown in (first, second):
         assert shown.returncode == 0
@@ -71,7 +60,7 @@ def test_a_second_demo_at_the_same_time_takes_a_folder_of_its_own(home):
     assert left == b"215\n"
 
 
-def test_demos_that_start_at_once_do_not_meet(home):
+def test_demos_that_start_at_once_do_not_meet(fresh_home):
     started = [
         subprocess.Popen([*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
@@ -83,7 +72,7 @@ def test_demos_that_start_at_once_do_not_meet(home):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_demo_that_is_cut_short_leaves_no_server(home, number):
+def test_a_demo_that_is_cut_short_leaves_no_server(fresh_home, number):
     with subprocess.Popen(
         [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -93,12 +82,12 @@ def test_a_demo_that_is_cut_short_leaves_no_server(home, number):
         _, errors = process.communicate()
     assert "Traceback" not in errors
     assert process.returncode in {0, 130}
-    assert not (home / "demo/postmaster.pid").exists()
+    assert not (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
 
 
 @pytest.fixture
-def in_its_own_group(home):
+def in_its_own_group(fresh_home):
     """Run a demo as a terminal does: what is typed there reaches all processes of its group."""
     with subprocess.Popen(
         [*PROGRAM, "demo"],
@@ -110,32 +99,32 @@ def in_its_own_group(home):
         yield process
 
 
-def test_ctrl_c_while_the_server_starts_leaves_none(home, in_its_own_group):
+def test_ctrl_c_while_the_server_starts_leaves_none(fresh_home, in_its_own_group):
     """From its first moment on: a server that no process is listed for would never stop."""
-    while not (home / "demo/postmaster.pid").exists():
+    while not (fresh_home / "demo/postmaster.pid").exists():
         assert in_its_own_group.poll() is None
     os.killpg(in_its_own_group.pid, signal.SIGINT)
     _, errors = in_its_own_group.communicate()
     assert (in_its_own_group.returncode, errors) == (130, "homethrive-db: interrupted\n")
-    assert not (home / "demo/postmaster.pid").exists()
+    assert not (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
 
 
-def test_ctrl_c_while_the_server_stops_does_not_keep_it(home, in_its_own_group):
+def test_ctrl_c_while_the_server_stops_does_not_keep_it(fresh_home, in_its_own_group):
     while "homethrive-db psql" not in in_its_own_group.stdout.readline():
         assert in_its_own_group.poll() is None
     for _ in range(3):
         os.killpg(in_its_own_group.pid, signal.SIGINT)
     _, errors = in_its_own_group.communicate()
     assert (in_its_own_group.returncode, errors) in [(0, ""), (130, "homethrive-db: interrupted\n")]
-    assert not (home / "demo/postmaster.pid").exists()
+    assert not (fresh_home / "demo/postmaster.pid").exists()
 
 
-def test_a_demo_that_was_killed_does_not_spoil_the_next(home):
+def test_a_demo_that_was_killed_does_not_spoil_the_next(fresh_home):
     with subprocess.Popen([*PROGRAM, "demo"], stdout=subprocess.PIPE, text=True) as process:
         while "Migrations" not in process.stdout.readline():
             pass
         process.kill()
-    assert (home / "demo/postmaster.pid").exists()
+    assert (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
-    assert not (home / "demo/postmaster.pid").exists()
+    assert not (fresh_home / "demo/postmaster.pid").exists()

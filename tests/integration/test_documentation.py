@@ -70,7 +70,7 @@ def test_the_example_records_in_batches_and_goes_on_after_bad_lines(
     assert done.stderr.count("refused: ") == 2
 
 
-def test_the_readmes_transcript_is_what_the_demo_prints(monkeypatch, tmp_path_factory):
+def test_the_readmes_transcript_is_what_the_demo_prints(home):
     """But for the folder and the durations."""
 
     def plain(text):

@@ -211,7 +211,7 @@ def can_build():
         return False
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def unpacked_wheel(tmp_path_factory):
     """Build the wheel from a copy of the checkout, and unpack it where Python can import it."""
     copy = tmp_path_factory.mktemp("source")
@@ -232,6 +232,7 @@ def unpacked_wheel(tmp_path_factory):
     return unpacked
 
 
+@pytest.mark.parametrize("server", [18], indirect=True, ids=["postgres18"])
 def test_a_wheel_brings_its_migrations_along(unpacked_wheel, server, empty_db, tmp_path):
     """An installed package migrates in a folder without a checkout."""
     shipped = {path.name for path in unpacked_wheel.glob("homethrive_db/migrations/*.py")}

@@ -2,10 +2,14 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import psycopg2
 import pytest
+
+from homethrive_db import ConfigurationError
+from homethrive_db.testing.databases import server_url
 
 pytest_plugins = ["pytester"]
 
@@ -27,17 +31,30 @@ def test_committed(homethrive_committed_factory, homethrive_committed_db, attemp
 
 
 @pytest.fixture
-def runs(pytester, monkeypatch):
-    """Run pytest in a process with nothing set, and with no server on the compose file's port."""
+def nothing_set(monkeypatch):
+    """Keep the inner runs from what is set for this one."""
     for name in list(os.environ):
         if name.startswith(("PYTEST_XDIST", "DATABASE_URL")):
             monkeypatch.delenv(name)
 
-    def run(tests, *arguments):
+
+@pytest.fixture
+def runs_as_installed(pytester, nothing_set):
+    """Run pytest in a process; it looks for its plugins as it always does."""
+
+    def run(tests, *arguments, plugins=()):
         pytester.makepyfile(tests)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+        named = [f"-p{plugin}" for plugin in ("no:cacheprovider", *plugins)]
+        return pytester.runpytest_subprocess(*named, *arguments)
 
     return run
+
+
+@pytest.fixture
+def runs(runs_as_installed, monkeypatch):
+    """Run pytest with no more plugins than it takes: the others need a second to start."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return partial(runs_as_installed, plugins=["homethrive_db", "xdist"])
 
 
 @pytest.fixture
@@ -54,9 +71,9 @@ def test_every_test_finds_a_clean_database_and_nothing_is_left(runs, temporary, 
     assert not list(temporary.glob("homethrive-test-*"))
 
 
-def test_nothing_is_automatic(runs, temporary):
+def test_nothing_is_automatic(runs_as_installed, temporary):
     """A run that asks for no fixture starts no server and imports nothing of ours to speak of."""
-    runs(
+    runs_as_installed(
         """
         import sys
 
@@ -67,14 +84,59 @@ def test_nothing_is_automatic(runs, temporary):
     assert not list(temporary.glob("homethrive-test-*"))
 
 
-def test_every_fixtures_name_says_whose_it_is(runs):
-    listed = runs("def test_nothing(): pass", "--fixtures", "-v").stdout.str()
+def test_every_fixtures_name_says_whose_it_is(runs_as_installed):
+    listed = runs_as_installed("def test_nothing(): pass", "--fixtures", "-v").stdout.str()
     ours = [line for line in listed.splitlines() if "homethrive_db/testing" in line]
     assert len(ours) == 11
     assert all(line.startswith("homethrive_") for line in ours)
 
 
-def test_all_processes_of_a_run_share_one_template(runs):
+# No other worker of this run uses it, and so what is on it is the inner runs'.
+on_a_given_server = pytest.mark.parametrize("server", [18], indirect=True, ids=["given"])
+
+
+@pytest.fixture
+def given_url(server, nothing_set, monkeypatch):
+    """Set DATABASE_URL_TEST to a database whose name ends in _test, as a developer would have."""
+    connection = psycopg2.connect(server.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE given_test")
+        url = server.url_of("given_test")
+        monkeypatch.setenv("DATABASE_URL_TEST", url)
+        yield url
+        cursor.execute("DROP DATABASE given_test WITH (FORCE)")
+    connection.close()
+
+
+def databases(url):
+    """List the databases of the server, and count the tables of the given one."""
+    connection = psycopg2.connect(url)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database")
+        names = {name for (name,) in cursor}
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        tables = cursor.fetchone()[0]
+    connection.close()
+    return names, tables
+
+
+@on_a_given_server
+def test_a_given_server_is_used_and_left_as_it_was(runs, given_url):
+    before = databases(given_url)
+    runs(
+        CLEAN
+        + f"""
+def test_server(homethrive_server_url):
+    assert homethrive_server_url == {given_url!r}
+"""
+    ).assert_outcomes(passed=7)
+    assert databases(given_url) == before
+    assert before[1] == 0
+
+
+@on_a_given_server
+def test_all_processes_of_a_run_share_one_template(runs, given_url):
     """Migrated once: its id is the same in each of them. Each waits until it has seen the other."""
     runs(
         """
@@ -100,49 +162,14 @@ def test_all_processes_of_a_run_share_one_template(runs):
     assert len({oid for _, oid in seen}) == 1
 
 
-@pytest.fixture
-def given_url(homethrive_databases):
-    """Give the URL of a database whose name ends in _test, as a developer would have one."""
-    connection = psycopg2.connect(homethrive_databases.server_url)
-    connection.autocommit = True
-    name = f"{homethrive_databases.template()}_given_test"
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-        yield homethrive_databases.url_of(name)
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
-
-
-def databases(url):
-    """List the databases but for the outer run's, and count the tables of the given one."""
-    connection = psycopg2.connect(url)
-    with connection.cursor() as cursor:
-        own = connection.info.dbname.removesuffix("_template_given_test")
-        cursor.execute("SELECT datname FROM pg_database")
-        names = {name for (name,) in cursor if not name.startswith(own)}
-        cursor.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-        tables = cursor.fetchone()[0]
-    connection.close()
-    return names, tables
-
-
-def test_a_given_server_is_used_and_left_as_it_was(runs, given_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL_TEST", given_url)
-    before = databases(given_url)
-    runs(
-        CLEAN
-        + f"""
-def test_server(homethrive_server_url):
-    assert homethrive_server_url == {given_url!r}
-"""
-    ).assert_outcomes(passed=7)
-    assert databases(given_url) == before
-    assert before[1] == 0
-
-
 @pytest.mark.parametrize("name", ["homethrive_dev", "postgres", "homethrive_tests", ""])
-def test_a_database_that_is_not_for_tests_is_refused(runs, monkeypatch, name):
-    monkeypatch.setenv("DATABASE_URL_TEST", f"postgresql://localhost:1/{name}")
+def test_a_database_that_is_not_for_tests_is_refused(name):
+    with pytest.raises(ConfigurationError, match="only where the database's name ends in _test"):
+        server_url("run", {"DATABASE_URL_TEST": f"postgresql://localhost:1/{name}"})
+
+
+def test_a_run_on_a_database_that_is_not_for_tests_fails_in_every_test(runs, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL_TEST", "postgresql://localhost:1/homethrive_dev")
     refused = runs(CLEAN)
     refused.assert_outcomes(errors=6)
     refused.stdout.fnmatch_lines(["*tests run only where the database's name ends in _test*"])
@@ -160,8 +187,8 @@ def test_the_version_of_the_own_server_can_be_chosen(runs, monkeypatch, version)
     ).assert_outcomes(passed=1)
 
 
-def test_what_a_crashed_run_left_is_dropped_by_the_next(runs, given_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL_TEST", given_url)
+@on_a_given_server
+def test_what_a_crashed_run_left_is_dropped_by_the_next(runs, given_url):
     runs(
         """
         import os
