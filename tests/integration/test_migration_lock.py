@@ -33,7 +33,7 @@ def start_all(url, count=8):
     ]
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(10))
 def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
     processes = start_all(server.url)
     outputs = [process.communicate() for process in processes]
