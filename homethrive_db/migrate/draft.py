@@ -17,6 +17,7 @@ from homethrive_db.migrate.scratch import catalog_of_models, catalogs_of_migrati
 
 _NAME = re.compile(r"[a-z0-9_]+", re.ASCII)
 _HIGHEST_NUMBER = 999
+_INSTALLED = {"site-packages", "dist-packages"}
 
 _TEMPLATE = '''"""{title}.
 
@@ -69,6 +70,10 @@ def generate(
 def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[str] = ()) -> Path:
     """Write the next numbered file; without SQL it is empty. Raises MigrationError."""
     _check_name(name)
+    if _INSTALLED & set(folder.parts):
+        raise MigrationError(
+            f"{folder} is an installed package's: draft in a checkout (pip install --editable)"
+        )
     number = max((file.number for file in read_folder(folder)), default=0) + 1
     if number > _HIGHEST_NUMBER:
         raise MigrationError("there are 999 migrations: peewee-migrate reads no more digits")

@@ -63,6 +63,14 @@ def test_without_a_difference_it_writes_nothing(empty_db, server, tmp_path):
     assert sorted(migrations_folder().iterdir()) == before
 
 
+def test_no_draft_goes_into_an_installed_package(empty_db, tmp_path):
+    folder = tmp_path / "site-packages/homethrive_db/migrations"
+    folder.mkdir(parents=True)
+    with pytest.raises(MigrationError, match="draft in a checkout"):
+        generate(empty_db, "everything", folder)
+    assert not list(folder.iterdir())
+
+
 def test_the_stock_command_writes_the_same_draft(empty_db, server, tmp_path):
     tmp_path.joinpath("conf.py").write_text(migrations_folder().joinpath("conf.py").read_text())
     done = pw_migrate("create", "--auto", "everything", url=server.url, folder=tmp_path)
