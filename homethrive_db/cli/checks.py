@@ -1,4 +1,4 @@
-"""``homethrive-db check`` and ``plan``: they look, and change nothing."""
+"""``homethrive-db check``, ``plan`` and ``lint``: they look, and change nothing."""
 
 from __future__ import annotations
 
@@ -81,3 +81,32 @@ def plan(sql: bool) -> None:
             click.echo(f"  {migration.name}: {migration.summary}")
     if not planned:
         click.echo("-- nothing is pending" if sql else "  nothing is pending")
+
+
+@main.command()
+@FORMAT
+def lint(form: str) -> None:
+    """List what is unsafe in the pending migrations; exit with 1 where there is any."""
+    from homethrive_db.migrate import migrations_folder
+    from homethrive_db.migrate.lint import lint as lint_file
+    from homethrive_db.migrate.plan import plan as plan_all
+
+    with database() as db:
+        planned = plan_all(db, migrations_folder())
+    findings = [
+        finding
+        for migration in planned
+        for finding in lint_file(
+            migration.path, migration.sql, transactional=migration.is_transactional
+        )
+    ]
+    if form == "json":
+        click.echo(json.dumps([asdict(finding) for finding in findings], default=str))
+    elif planned:
+        for finding in findings:
+            click.echo(finding)
+        click.echo(f"{len(findings)} found in {len(planned)} pending")
+    else:
+        click.echo("nothing is pending")
+    if findings:
+        sys.exit(1)

