@@ -181,7 +181,7 @@ def _full_table(script: str) -> list[Violation]:
         Violation(
             start,
             _FULL_TABLE[node.kind],
-            f"{node.kind} without WHERE writes every row, each locked until the transaction ends",
+            f"{node.kind} without WHERE locks every row until its transaction ends",
         )
         for node, start in writes.items()
         if not ignores.cover(_FULL_TABLE[node.kind], script.count("\n", 0, start))
