@@ -34,7 +34,7 @@ class _Part:
         """Give the line of the file on which a character of the text stands."""
         match = _QUOTE.match(self.source)
         quote = match[1] if match else ""
-        lines = self.source.splitlines(keepends=True)
+        lines = _lines(self.source)
         ends = []
         for count in range(1, len(lines)):
             try:
@@ -126,7 +126,7 @@ class MigrationSource:
 
     def _parts(self) -> Iterator[_Part | None]:
         """Give each literal as it stands, and None for whatever parts one from another."""
-        lines = self._text.splitlines(keepends=True)
+        lines = _lines(self._text)
         depth = 0
         start = (0, 0)
         for token in tokenize.generate_tokens(io.StringIO(self._text).readline):
@@ -142,6 +142,11 @@ class MigrationSource:
                 yield _Part(token.start[0], token.string)
             elif token.type not in _BETWEEN_PARTS and not depth:
                 yield None
+
+
+def _lines(text: str) -> list[str]:
+    """Split as Python does, which knows no other line end than this one (str.splitlines does)."""
+    return list(io.StringIO(text))
 
 
 def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:

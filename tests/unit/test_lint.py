@@ -241,6 +241,10 @@ SHAPES = {
     "with what is filled in": ('ADD = """SELECT 1;\nDROP TABLE {}""".replace("{}", "users")', None),
     "a doubled percent sign": ('ADD = """SELECT 10 %% 3;\nDROP TABLE users"""', 2),
     "with letters beyond ASCII": ('ADD = """SELECT \'é€\'; SELECT 1;\nDROP TABLE users"""', 2),
+    "with what only looks like a line end": (
+        'ADD = """SELECT \'\u2028\f\'; SELECT 1;\nDROP TABLE users"""',
+        2,
+    ),
     "a name alone": ('NAME = "users"\nADD = " ".join(["DROP", "TABLE", NAME])', None),
     "computed": ('ADD = "sresu ELBAT PORD"[::-1]', None),
 }
