@@ -22,6 +22,7 @@ QUESTION = "-- QUESTION:"
 """How a draft marks what its author must decide."""
 
 _NAMES_A_SCHEMA = re.compile(r"\bpublic\s*\.", re.IGNORECASE)
+_ENDS_A_TRANSACTION = re.compile(r"(?:^|;)\s*(?:COMMIT|ROLLBACK|ABORT)\b(?!\s+TO\b)", re.IGNORECASE)
 _REFUSES_A_TRANSACTION = re.compile(r"\bCONCURRENTLY\b|^\s*VACUUM\b", re.IGNORECASE)
 _BUILDS_INDEX = re.compile(
     r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<safe>IF\s+NOT\s+EXISTS\s+)?"
@@ -39,10 +40,6 @@ FROM pg_stat_progress_create_index JOIN pg_stat_activity USING (pid) WHERE index
 class SafeMigrator(Migrator):
     """Runs SQL without a replay of older files; refuses what an author has still to decide."""
 
-    def __init__(self, database: Any) -> None:
-        super().__init__(database)
-        self.texts: list[str] = []
-
     def sql(self, sql: str, *params: Any) -> None:
         """Have *sql* executed."""
         if QUESTION in sql:
@@ -53,7 +50,10 @@ class SafeMigrator(Migrator):
                 "the SQL names the schema public: leave it out, so that the migration can be "
                 "tried in another one"
             )
-        self.texts.append(sql)
+        if _ENDS_A_TRANSACTION.search(sql):
+            raise MigrationError(
+                "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
+            )
         super().sql(sql, *params)
 
 

@@ -15,21 +15,26 @@ from homethrive_db.migrate.scratch import scratch
 
 @dataclass(frozen=True, slots=True)
 class PlannedMigration:
-    """A pending migration: ``sql`` is what it executes, ``texts`` are as its file has them."""
+    """A pending migration; ``sql`` is what it executes."""
 
     name: str
     path: Path
     summary: str
     is_transactional: bool
     sql: list[str]
-    texts: list[str]
 
     def script(self) -> str:
         """Write it for psql; the row of the history goes into the same transaction."""
-        lines = [f"{one.rstrip(';')};" for one in self.sql]
+        lines = [_ended(one) for one in self.sql]
         if self.is_transactional:
             lines = ["BEGIN;", *lines, "COMMIT;"]
         return "\n".join([f"-- {self.name}: {self.summary}", *lines, ""])
+
+
+def _ended(statement: str) -> str:
+    """End a statement with a semicolon, on a line of its own where the last one has a comment."""
+    last_line = statement.rpartition("\n")[2]
+    return f"{statement}\n;" if "--" in last_line else f"{statement.rstrip(';')};"
 
 
 def plan(db: Database, folder: Path) -> list[PlannedMigration]:
@@ -50,7 +55,7 @@ def _planned(
 ) -> Iterator[PlannedMigration]:
     with scratch(db) as connection:
         for file in files:
-            migrator = connection.apply(file)
+            connection.apply(file)
             if file.name in pending:
                 yield PlannedMigration(
                     file.name,
@@ -58,5 +63,4 @@ def _planned(
                     file.summary,
                     file.is_transactional,
                     list(connection.executed),
-                    migrator.texts,
                 )

@@ -10,6 +10,7 @@ import pytest
 from homethrive_db import MigrationError
 from homethrive_db.migrate import migrate, migrations_folder, rollback, runner, status
 from homethrive_db.migrate.history import History
+from homethrive_db.migrate.plan import plan
 from tests.catalog import CONTRACT, read_catalog
 from tests.process import run_command
 from tests.stock import pw_migrate
@@ -103,6 +104,19 @@ def test_tables_of_ours_without_a_history_are_not_touched(empty_db):
     assert read_catalog(empty_db) == CONTRACT
     with empty_db.connection_context():
         assert not History(empty_db).exists()
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "; commit;", ";\n ROLLBACK", "ABORT"])
+def test_a_migration_that_ends_the_transaction_is_refused(empty_db, folder, end):
+    sql = f"ALTER TABLE users ADD COLUMN color text{end}" if ";" in end else end
+    folder.joinpath("003_commit.py").write_text(
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r})\n"
+    )
+    with pytest.raises(MigrationError, match="003_commit: the SQL ends a transaction"):
+        list(migrate(empty_db))
+    with pytest.raises(MigrationError, match="003_commit: the SQL ends a transaction"):
+        plan(empty_db, folder)
+    assert read_catalog(empty_db) == CONTRACT
 
 
 def test_a_migration_that_names_a_schema_is_refused(empty_db, folder):
