@@ -20,7 +20,7 @@ ROUNDS = 60
 class StockPool(PooledPostgresqlDatabase):
     """Playhouse's pool without its query at each checkout."""
 
-    def _is_closed(self, conn: Any) -> bool:
+    def _is_closed(self, conn: Any) -> bool:  # noqa: ARG002  # playhouse's signature
         return False
 
     def lend(self, connection: Any) -> None:

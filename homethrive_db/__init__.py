@@ -7,7 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
+    from homethrive_db.database import (
+        Database,
+        DatabaseOptions,
+        check_connection,
+        create_db,
+        get_db,
+        reset_db,
+    )
     from homethrive_db.entities import (
         CaregiverAccess,
         CaregiverAccessWithUser,
@@ -32,14 +39,18 @@ if TYPE_CHECKING:
     )
     from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
     from homethrive_db.errors import (
+        CommitUncertainError,
         ConfigurationError,
         ConflictError,
         HomethriveDbError,
         MigrationError,
         NotFoundError,
+        PoolTimeoutError,
         UnavailableError,
         ValidationError,
     )
+    from homethrive_db.observing import StatementEvent
+    from homethrive_db.pool import PoolStats
     from homethrive_db.repositories import (
         CaregiverAccessRepository,
         CareRecipientRepository,
@@ -59,9 +70,11 @@ __all__ = [
     "CaregiverAccess",
     "CaregiverAccessRepository",
     "CaregiverAccessWithUser",
+    "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
     "Database",
+    "DatabaseOptions",
     "DoseKey",
     "DoseOutcome",
     "DoseReport",
@@ -79,11 +92,14 @@ __all__ = [
     "NewSchedule",
     "NotFoundError",
     "OutcomeStatus",
+    "PoolStats",
+    "PoolTimeoutError",
     "Recurrence",
     "Repositories",
     "ScheduleChanges",
     "ScheduleRepository",
     "Settings",
+    "StatementEvent",
     "TakenInfo",
     "UnavailableError",
     "User",
@@ -98,7 +114,16 @@ __all__ = [
 ]
 
 # Light ones first: each of these imports those before it anyway.
-_MODULES = ("errors", "settings", "database", "enums", "entities", "repositories")
+_MODULES = (
+    "errors",
+    "settings",
+    "observing",
+    "pool",
+    "database",
+    "enums",
+    "entities",
+    "repositories",
+)
 
 
 def __getattr__(name: str) -> Any:

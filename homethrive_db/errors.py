@@ -80,13 +80,30 @@ class UnavailableError(HomethriveDbError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep ``retryable`` when pickled."""
-        return _unpickle_unavailable, (self.message, self.code, dict(self.details), self.retryable)
+        fields = (self.message, self.code, dict(self.details), self.retryable)
+        return _unpickle_unavailable, (type(self), *fields)
 
 
 def _unpickle_unavailable(
-    message: str, code: str, details: Mapping[str, object], retryable: bool
+    kind: type[UnavailableError],
+    message: str,
+    code: str,
+    details: Mapping[str, object],
+    retryable: bool,
 ) -> UnavailableError:
-    return UnavailableError(message, code, details, retryable=retryable)
+    return kind(message, code, details, retryable=retryable)
+
+
+class PoolTimeoutError(UnavailableError):
+    """No connection of the pool came free in time; the message names who holds them."""
+
+    default_code = "POOL_EXHAUSTED"
+
+
+class CommitUncertainError(UnavailableError):
+    """The connection was lost during COMMIT: all of the transaction is written, or nothing."""
+
+    default_code = "COMMIT_UNCERTAIN"
 
 
 class ConfigurationError(HomethriveDbError):
@@ -100,6 +117,9 @@ class MigrationError(HomethriveDbError):
 
     default_code = "MIGRATION_ERROR"
 
+
+CONNECTION_LOST = "CONNECTION_LOST"
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
 
 TRANSACTION_ABORTED = (
     "a statement of the transaction had failed, so nothing of it is written; "
@@ -135,7 +155,7 @@ def translate(error: BaseException, *, nothing_written: bool = False) -> Homethr
         return _from_driver(driver_error, nothing_written)
     if isinstance(error, peewee.InterfaceError):
         return UnavailableError(
-            "the connection to the database is closed", retryable=nothing_written
+            "the connection to the database is closed", CONNECTION_LOST, retryable=nothing_written
         )
     return None
 
@@ -161,8 +181,9 @@ def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbEr
     state = error.pgcode
     if isinstance(error, psycopg2.ProgrammingError) and state is None:
         return ConfigurationError("the driver does not know a keyword or a type it was given")
+    code = CONNECTION_LOST if _has_lost(error) else None
     if state is None:  # libpq gives no SQLSTATE when a connection fails or is lost
-        return UnavailableError(_first_line(error), retryable=nothing_written)
+        return UnavailableError(_first_line(error), code, retryable=nothing_written)
     details: dict[str, object] = {"sqlstate": state}
     constraint = error.diag.constraint_name
     if constraint:
@@ -176,7 +197,10 @@ def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbEr
         )
     if state[:2] in _UNAVAILABLE_CLASSES:
         return UnavailableError(
-            f"the database cannot serve now ({state})", details=details, retryable=nothing_written
+            f"the database cannot serve now ({state})",
+            code,
+            details,
+            retryable=nothing_written,
         )
     return _of_statement(state, constraint, details)
 
@@ -206,6 +230,11 @@ def _of_statement(
     elif state == "42501":
         message, code = "the database user lacks the right to do this", "PERMISSION_DENIED"
     return HomethriveDbError(message, code, details)
+
+
+def _has_lost(error: psycopg2.Error) -> bool:
+    """Say whether the connection of a failed statement is gone."""
+    return error.cursor is not None and bool(error.cursor.connection.closed)
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -39,16 +39,22 @@ class Settings:
     database_url_test: str | None = field(default=None, repr=False)
     ignore_tables: tuple[str, ...] = ()
     """Tables that are not ours, names or patterns: ``check`` and ``adopt`` pass them over."""
+    proxy: bool = False
+    """Whether a proxy such as RDS Proxy is between."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read the variables; an empty one counts as unset."""
+        """Read the variables; an empty one counts as unset. Raises ConfigurationError."""
+        proxy = environment.get("DATABASE_PROXY") or "0"
+        if proxy not in {"0", "1"}:
+            raise ConfigurationError("DATABASE_PROXY: 0 or 1 expected")
         return cls(
             database_url=environment.get("DATABASE_URL") or None,
             database_url_test=environment.get("DATABASE_URL_TEST") or None,
             ignore_tables=tuple(
                 environment.get("DATABASE_IGNORE_TABLES", "").replace(",", " ").split()
             ),
+            proxy=proxy == "1",
         )
 
     def required_database_url(self) -> str:
@@ -121,6 +127,17 @@ def connection_parameters(url: str) -> dict[str, str]:
             "password, and use only parameters of libpq after the question mark"
         )
     return parameters
+
+
+def verified_tls() -> dict[str, str]:
+    """Give libpq's keywords for TLS with a server whose certificate is checked, name included.
+
+    Against the machine's own certificates: libpq would look for a file in the home folder.
+    """
+    import ssl  # here: a tenth of what the package takes to import
+
+    authorities = ssl.get_default_verify_paths()
+    return {"sslmode": "verify-full", "sslrootcert": authorities.cafile or "system"}
 
 
 def describe(parameters: Mapping[str, str]) -> str:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from peewee import (
     CTE,
@@ -27,8 +29,20 @@ from peewee import (
     fn,
 )
 
+if TYPE_CHECKING:
+    from homethrive_db.database import Database
+
+T = TypeVar("T")
+
+PROXY_BYTES = 16_000
+"""The length of a statement that does not pin a session of RDS Proxy, with a margin."""
+_SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
+
 # Knows PostgreSQL's dialect and no server: compiling does no I/O.
 _DIALECT = PostgresqlDatabase(None)
+
+# A row lock (FOR UPDATE) counts as a write.
+_WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
 
 _POSITIONAL = re.compile(r"%([%s])")
 
@@ -51,22 +65,49 @@ def param(name: str, as_type: str | None = None) -> ColumnBase:
 class Statement:
     """A Peewee query that is compiled on first use and executed by name afterwards."""
 
-    __slots__ = ("_compiled", "_query")
+    __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_query")
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, declared: FrameType, *, is_idempotent: bool = False) -> None:
         self._query = query
+        self._declared = (declared.f_globals, declared.f_code.co_name)
+        self._is_idempotent = is_idempotent
+        self._is_read = False
         self._compiled: tuple[str, Mapping[str, object]] | None = None
 
     def compiled(self) -> tuple[str, Mapping[str, object]]:
         """Give the SQL with named placeholders, and the values that the query itself holds."""
         if self._compiled is None:
-            self._compiled = _compile(self._query)
+            compiled = _compile(self._query)
+            self._is_read = _WRITES.search(compiled[0]) is None
+            self._compiled = compiled
         return self._compiled
 
+    @property
+    def is_read(self) -> bool:
+        """Say whether it writes nothing and locks nothing."""
+        self.compiled()
+        return self._is_read
 
-def statement(query: Query) -> Statement:
-    """Declare *query* as a statement; its ``param`` values come with each call."""
-    return Statement(query)
+    @property
+    def is_idempotent(self) -> bool:
+        """Say whether it does no more when it is repeated; every read is."""
+        return self._is_idempotent or self.is_read
+
+    @property
+    def name(self) -> str:
+        """Name it by the module and the constant, or the function, that declares it."""
+        variables, function = self._declared
+        constants = (name for name, value in variables.items() if value is self)
+        declared = next(constants, function).strip("_").lower()
+        return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
+
+
+def statement(query: Query, *, is_idempotent: bool = False) -> Statement:
+    """Declare *query* as a statement; its ``param`` values come with each call.
+
+    *is_idempotent* says that a write may be repeated where its answer was lost.
+    """
+    return Statement(query, sys._getframe(1), is_idempotent=is_idempotent)
 
 
 def columns(source: Any, entity: type) -> list[Any]:
@@ -102,6 +143,31 @@ def _array_element(value: object) -> str:
     if value is None:
         return "NULL"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def array_bytes(*values: object) -> int:
+    """Tell how many bytes *values* take as elements of arrays in a statement, once quoted."""
+    elements = list(map(_array_element, values))
+    text = "".join(elements)
+    return len(text.encode()) + text.count("\\") + text.count("'") + len(elements)
+
+
+def portions(
+    db: Database, statement: Statement, items: Sequence[T], weigh: Callable[[T], int]
+) -> Iterator[Sequence[T]]:
+    """Split *items*, the rows of a statement: behind a proxy it has at most ``PROXY_BYTES``.
+
+    *weigh* tells how many bytes of the statement an item takes. Gives one portion at least.
+    """
+    room = PROXY_BYTES - _SINGLE_VALUES_BYTES - len(statement.compiled()[0])
+    start = weight = 0
+    if db.options.proxy:
+        for number, item in enumerate(items):
+            weight += (added := weigh(item))
+            if weight > room and number > start:
+                yield items[start:number]
+                start, weight = number, added
+    yield items[start:]
 
 
 def _compile(query: Query) -> tuple[str, Mapping[str, object]]:

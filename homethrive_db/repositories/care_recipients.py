@@ -96,7 +96,7 @@ def _find_or_create_own() -> Statement:
         .union_all(Select((made,), columns(made, CareRecipient)))
         .union_all(complete)
     )
-    return statement(query.with_cte(found, filled, made))
+    return statement(query.with_cte(found, filled, made), is_idempotent=True)
 
 
 _FIND_OR_CREATE_OWN = _find_or_create_own()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +16,15 @@ from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
-from homethrive_db.statements import Statement, array, columns, input_rows, statement
+from homethrive_db.statements import (
+    Statement,
+    array,
+    array_bytes,
+    columns,
+    input_rows,
+    portions,
+    statement,
+)
 
 BATCH_SIZE = 5_000
 """How many reports go into one statement."""
@@ -93,13 +103,26 @@ def _mark_many() -> Statement:
         on=(_TABLE.schedule == reached.c.schedule_id)
         & (_TABLE.scheduled_for == reached.c.scheduled_for),
     )
-    return statement(new.union_all(stored).with_cte(_ROWS, reached, made))
+    query = new.union_all(stored).with_cte(_ROWS, reached, made)
+    return statement(query, is_idempotent=True)
 
 
 _MARK_MANY = _mark_many()
 
 
-def mark_batch(db: Database, batch: list[DoseReport]) -> list[DoseOutcome]:
+def mark_many(db: Database, reports: Iterable[DoseReport]) -> Iterator[DoseOutcome]:
+    """Mark the doses of any number of reports, by batches; gives the outcomes in order."""
+    remaining = iter(reports)
+    while batch := list(islice(remaining, BATCH_SIZE)):
+        for portion in portions(db, _MARK_MANY, batch, _weigh):
+            yield from mark_batch(db, portion)
+
+
+def _weigh(report: DoseReport) -> int:
+    return array_bytes(*astuple(report))
+
+
+def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
     """Mark the doses of one batch; gives the outcomes in its order.
 
     Raises UnavailableError (``LOST_RACE``) where others mark and unmark one of them all the while.
@@ -115,7 +138,7 @@ def mark_batch(db: Database, batch: list[DoseReport]) -> list[DoseOutcome]:
 
 
 def _mark_positions(
-    db: Database, batch: list[DoseReport], positions: list[int]
+    db: Database, batch: Sequence[DoseReport], positions: list[int]
 ) -> Iterator[tuple[int, DoseOutcome]]:
     """Run the statement for some of a batch; a lost race leaves its position out."""
     reports = [batch[position] for position in positions]

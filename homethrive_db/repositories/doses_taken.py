@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +21,9 @@ from homethrive_db.entities import (
 )
 from homethrive_db.errors import ConflictError, NotFoundError, ValidationError
 from homethrive_db.repositories.access import accessible_to, reached_schedules
-from homethrive_db.repositories.dose_batches import BATCH_SIZE, mark_batch
+from homethrive_db.repositories.dose_batches import mark_many
 from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
-from homethrive_db.statements import array, param, statement
+from homethrive_db.statements import array, array_bytes, param, portions, statement
 
 _TABLE = models.DoseTaken
 
@@ -47,7 +46,8 @@ _MARK = statement(
         NEW,
     )
     .on_conflict_ignore()
-    .returning(*DOSE)
+    .returning(*DOSE),
+    is_idempotent=True,
 )
 
 _IS_DOSE = (_TABLE.schedule == param("schedule_id")) & (_TABLE.scheduled_for == _SCHEDULED_FOR)
@@ -133,15 +133,11 @@ class DoseTakenRepository:
     def mark_taken_many(self, reports: Iterable[DoseReport]) -> list[DoseOutcome]:
         """Record the doses that many users report, and tell in input order what became of each.
 
-        One statement per 5,000 reports, so a lost connection may leave earlier ones stored: repeat
-        the call, it is idempotent. A report that is refused spoils no other and raises nothing.
-        Of two reports of one dose the first is recorded.
+        One statement per 5,000 reports (behind a proxy, as many as fit), so a lost connection may
+        leave earlier ones stored: repeat the call, it is idempotent. A report that is refused
+        spoils no other and raises nothing. Of two reports of one dose the first is recorded.
         """
-        remaining = iter(reports)
-        outcomes: list[DoseOutcome] = []
-        while batch := list(islice(remaining, BATCH_SIZE)):
-            outcomes += mark_batch(self._db, batch)
-        return outcomes
+        return list(mark_many(self._db, reports))
 
     def unmark_taken(self, user_id: str, schedule_id: UUID | str, scheduled_for: datetime) -> bool:
         """Take a recorded dose back; False where there is none that *user_id* may reach.
@@ -170,18 +166,20 @@ class DoseTakenRepository:
         first, last = validation.instant(start, "start"), validation.instant(end, "end")
         if first > last:
             raise ValidationError.of("start", "it must not be after end")
-        rows = self._db.rows(
-            _TAKEN,
-            {
-                "user_id": validation.user_id(user_id),
-                "schedule_ids": array(validation.uuid(one, "schedule_ids") for one in schedule_ids),
-                "start": first,
-                "end": last,
-            },
-        )
+        checked_user_id = validation.user_id(user_id)
+        asked_for = [validation.uuid(one, "schedule_ids") for one in schedule_ids]
         return {
             DoseKey(schedule_id, scheduled_for): TakenInfo(*taken)
-            for schedule_id, scheduled_for, *taken in rows
+            for portion in portions(self._db, _TAKEN, asked_for, array_bytes)
+            for schedule_id, scheduled_for, *taken in self._db.rows(
+                _TAKEN,
+                {
+                    "user_id": checked_user_id,
+                    "schedule_ids": array(portion),
+                    "start": first,
+                    "end": last,
+                },
+            )
         }
 
 

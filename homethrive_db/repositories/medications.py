@@ -23,7 +23,8 @@ from homethrive_db.entities import (
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import accessible_to, reached_medications
-from homethrive_db.statements import Statement, columns, param, statement
+from homethrive_db.repositories.schedules import create_schedules
+from homethrive_db.statements import Statement, columns, param, portions, statement
 
 _TABLE = models.Medication
 _MEDICATION = columns(_TABLE, Medication)
@@ -155,17 +156,32 @@ class MedicationRepository:
     ) -> MedicationWithSchedules:
         """Create a medication and its schedules, at least one: all or nothing, one statement.
 
-        Raises ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient
-        is absent or not theirs. Not idempotent.
+        Behind a proxy many schedules are several statements, in one transaction. Raises
+        ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient is
+        absent or not theirs. Not idempotent.
         """
         new = list(schedules)
         if not new:
             raise ValidationError.of("schedules", "at least one schedule expected")
-        # No medication id yet: the statement takes it from the row that it inserts.
-        parameters = schedule_input.parameters([(None, one) for one in new])
-        rows = self._db.rows(
-            _CREATE_WITH_SCHEDULES, {**parameters, **_new(user_id, recipient_id, medication)}
+        values = _new(user_id, recipient_id, medication)
+        first, *others = portions(
+            self._db, _CREATE_WITH_SCHEDULES, new, lambda one: schedule_input.weigh((None, one))
         )
+        if not others:
+            return self._create_with(values, first)
+        with self._db.atomic():
+            created = self._create_with(values, first)
+            for portion in others:
+                pairs = [(created.medication.id, one) for one in portion]
+                created.schedules.extend(create_schedules(self._db, user_id, pairs))
+        return created
+
+    def _create_with(
+        self, values: dict[str, Any], schedules: Sequence[NewSchedule]
+    ) -> MedicationWithSchedules:
+        # No medication id yet: the statement takes it from the row that it inserts.
+        parameters = schedule_input.parameters([(None, one) for one in schedules])
+        rows = self._db.rows(_CREATE_WITH_SCHEDULES, {**parameters, **values})
         if not rows:
             raise _no_recipient()
         width = len(_MEDICATION)

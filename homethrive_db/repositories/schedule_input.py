@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ from peewee import CTE, SQL, Cast, ColumnBase, Expression, Select, fn
 
 from homethrive_db import models
 from homethrive_db.entities import MedicationSchedule, NewSchedule
-from homethrive_db.statements import array, columns, input_rows, param
+from homethrive_db.statements import array, array_bytes, columns, input_rows, param
 
 # Days come as text, since unnest would flatten an array of arrays.
 ROWS = input_rows(
@@ -27,6 +28,8 @@ ROWS = input_rows(
 )
 
 _TABLE = models.MedicationSchedule
+
+_ID_BYTES = array_bytes(UUID(int=0))
 
 
 def insertion(
@@ -75,6 +78,13 @@ def parameters(schedules: Sequence[tuple[UUID | None, NewSchedule]]) -> dict[str
         "end_date": array(one.end_date for one in new),
         "dosage_notes": array(one.dosage_notes for one in new),
     }
+
+
+def weigh(schedule: tuple[UUID | None, NewSchedule]) -> int:
+    """Tell how many bytes of a statement a schedule takes."""
+    medication_id, new = schedule
+    days = days_literal(new.days_of_week)
+    return _ID_BYTES + array_bytes(medication_id, days, *astuple(replace(new, days_of_week=None)))
 
 
 def days_literal(days: tuple[int, ...] | None) -> str | None:

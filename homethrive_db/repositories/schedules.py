@@ -17,7 +17,7 @@ from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChan
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_medications, reached_schedules
-from homethrive_db.statements import Statement, columns, param, statement
+from homethrive_db.statements import Statement, columns, param, portions, statement
 
 _logger = logging.getLogger(__name__)
 
@@ -130,6 +130,21 @@ def _cast(field: str) -> Any:
 _REFUSALS = {_DAYS: validation.wrong_days, _DATES: validation.wrong_dates}
 
 
+def create_schedules(
+    db: Database, user_id: str, schedules: Sequence[tuple[UUID, NewSchedule]]
+) -> list[MedicationSchedule]:
+    """Create schedules, at least one, each with its medication's id: all or nothing."""
+    created = db.all(
+        _CREATE_MANY,
+        MedicationSchedule.from_row,
+        user_id=user_id,
+        **schedule_input.parameters(schedules),
+    )
+    if not created:
+        raise NotFoundError("no such medication", "MEDICATION_NOT_FOUND")
+    return created
+
+
 class ScheduleRepository:
     """Reads and writes the schedules of the medications that a user may reach."""
 
@@ -165,9 +180,10 @@ class ScheduleRepository:
     ) -> list[MedicationSchedule]:
         """Create schedules of several medications, in input order: all or nothing, one statement.
 
-        Raises ValidationError (also for a medication without schedules), and NotFoundError
-        (``MEDICATION_NOT_FOUND``) where one of the medications is absent or not theirs.
-        Not idempotent.
+        Behind a proxy many schedules are several statements, in one transaction. Raises
+        ValidationError (also for a medication without schedules), and NotFoundError
+        (``MEDICATION_NOT_FOUND``) where one of the medications is absent or not theirs. Not
+        idempotent.
         """
         checked_user_id = validation.user_id(user_id)
         if not all(schedules.values()):
@@ -179,15 +195,15 @@ class ScheduleRepository:
         ]
         if not pairs:
             return []
-        created = self._db.all(
-            _CREATE_MANY,
-            MedicationSchedule.from_row,
-            user_id=checked_user_id,
-            **schedule_input.parameters(pairs),
-        )
-        if not created:
-            raise NotFoundError("no such medication", "MEDICATION_NOT_FOUND")
-        return created
+        first, *others = portions(self._db, _CREATE_MANY, pairs, schedule_input.weigh)
+        if not others:
+            return create_schedules(self._db, checked_user_id, first)
+        with self._db.atomic():
+            return [
+                schedule
+                for portion in (first, *others)
+                for schedule in create_schedules(self._db, checked_user_id, portion)
+            ]
 
     def update(
         self, user_id: str, schedule_id: UUID | str, **changes: Unpack[ScheduleChanges]

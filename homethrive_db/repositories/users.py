@@ -62,7 +62,8 @@ def _upsert(fields: frozenset[str]) -> Statement:
             conflict_target=[models.User.clerk_user_id],
             preserve=[models.User.updated_at, *(getattr(models.User, field) for field in fields)],
         )
-        .returning(*_USER)
+        .returning(*_USER),
+        is_idempotent=True,
     )
 
 

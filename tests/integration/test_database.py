@@ -29,7 +29,7 @@ def backend(db):
 
 
 def checked_out(db):
-    return len(db._in_use)
+    return db.stats().in_use
 
 
 @pytest.fixture

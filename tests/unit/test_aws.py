@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from homethrive_db import ConfigurationError, UnavailableError, aws, check_connection
+from homethrive_db.aws import client
+from homethrive_db.settings import verified_tls
 
 PASSWORD = "p@ss/w:%rd #?ü'\\ s3cr3t"
 SECRET = {"username": "someone", "password": PASSWORD}
@@ -53,7 +55,7 @@ def test_the_password_is_the_secrets_and_the_host_is_the_proxys(keep):
         "dbname": "homethrive",
         "user": "someone",
         "password": PASSWORD,
-        "sslmode": "require",
+        **verified_tls(),
     }
 
 
@@ -206,7 +208,7 @@ def test_a_user_of_iam_gets_a_token_in_place_of_a_secret(iam):
         "port": "6432",
         "dbname": "homethrive",
         "user": "worker",
-        "sslmode": "require",
+        **verified_tls(),
     }
     query = parse_qs(token.query)
     assert token.netloc == "db.example:6432"
@@ -305,7 +307,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def answer(aws_environment):
     """Give what lets boto3 reach, over HTTP and once, a service with an answer of the test's."""
-    aws_environment.setitem(aws._PATIENCE, "retries", {"total_max_attempts": 1})
+    aws_environment.setitem(client.PATIENCE, "retries", {"total_max_attempts": 1})
     aws_environment.setenv("DATABASE_SECRET_ARN", "arn")
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         place = f"http://127.0.0.1:{server.server_port}"

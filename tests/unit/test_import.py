@@ -80,7 +80,7 @@ def test_what_these_modules_make_for_users_is_public(name):
     internal = {
         "errors": {"Translation", "quotes_values", "translate"},
         "settings": {"EmbeddedLocation", "connection_parameters", "describe", "embedded_location",
-                     "is_embedded"},
+                     "is_embedded", "verified_tls"},
         "database": {"Executable", "database_of"},
     }.get(name, set())  # fmt: skip
     found = set(defined_in(importlib.import_module(f"homethrive_db.{name}")))

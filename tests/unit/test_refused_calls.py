@@ -77,7 +77,7 @@ def refused(method, **arguments):
     with pytest.raises(ValidationError) as caught:
         getattr(getattr(Repositories(db), repository), name)(**arguments)
     assert caught.value.code == "VALIDATION_ERROR"
-    assert not db._in_use
+    assert not db.stats().in_use
     return caught.value.details["field"]
 
 

@@ -121,4 +121,4 @@ def test_bad_input_is_refused_before_a_connection_is_used(name, arguments, keywo
     with pytest.raises(ValidationError) as caught:
         getattr(getattr(Repositories(db), repository), method)(*arguments, **keywords)
     assert (caught.value.code, caught.value.details) == ("VALIDATION_ERROR", {"field": field})
-    assert not db._in_use
+    assert not db.stats().in_use

@@ -27,7 +27,7 @@ THREADS = 16
 def repositories(homethrive_committed_url):
     db = create_db(homethrive_committed_url, max_connections=THREADS)
     yield Repositories(db)
-    assert not db._in_use
+    assert not db.stats().in_use
     db.close_all()
 
 

@@ -1,0 +1,113 @@
+"""Makes physical connections: with what parameters, whose credentials, and within what time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+
+from homethrive_db.deadlines import exceeded
+from homethrive_db.errors import Translation
+
+_TIMESTAMPTZ_OID = 1184
+_UUID_OIDS = (2950, 2951)
+
+# Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
+CONNECTION_DEFAULTS = {
+    "application_name": "homethrive_db",
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+
+class Credentials(Protocol):
+    """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say."""
+
+    def __call__(self, *, refresh: bool) -> Mapping[str, str]:
+        """Give them; anew where the server has just refused the former ones (*refresh*)."""
+
+
+class Connector:
+    """Connects to one database, and asks for credentials each time."""
+
+    def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
+        self.parameters = parameters
+        self._credentials = credentials
+
+    def connect(self, seconds: float | None) -> Any:
+        """Connect, in *seconds* where given.
+
+        Raises UnavailableError where the server cannot be reached or refuses, or does not answer
+        in time; what the credentials raise passes.
+        """
+        with Translation(nothing_written=True):
+            connection = self._connect(seconds)
+            psycopg2.extras.register_uuid(_UUID_OIDS, connection)  # type: ignore[no-untyped-call]
+            psycopg2.extensions.register_type(_UTC_TIMESTAMPTZ, connection)
+            connection.autocommit = True
+            return connection
+
+    def _connect(self, seconds: float | None) -> Any:
+        if self._credentials is None:
+            return _open(self.parameters, seconds)
+        given = self._credentials(refresh=False)
+        started = time.monotonic()
+        try:
+            return _open({**self.parameters, **given}, seconds)
+        except psycopg2.OperationalError:
+            # libpq gives no SQLSTATE here and the text is translated: a refusal is what comes
+            # before the time is up.
+            spent = time.monotonic() - started
+            if spent >= self._connect_timeout():
+                raise
+            anew = self._credentials(refresh=True)
+            if anew == given:
+                raise
+        return _open({**self.parameters, **anew}, None if seconds is None else seconds - spent)
+
+    def _connect_timeout(self) -> float:
+        return float(self.parameters.get("connect_timeout") or "inf")
+
+
+def _open(parameters: Mapping[str, Any], seconds: float | None) -> Any:
+    """Connect; where there are only so many *seconds*, in a thread that can be left behind.
+
+    libpq counts whole seconds, and no socket is there yet that could be cut.
+    """
+    if seconds is None:
+        return psycopg2.connect(**parameters)
+    outcomes: SimpleQueue[Any] = SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            outcomes.put(psycopg2.connect(**parameters))
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
+            outcomes.put(error)
+
+    threading.Thread(target=attempt, name="homethrive_db connect", daemon=True).start()
+    try:
+        outcome = outcomes.get(timeout=seconds)
+    except Empty:  # a connection that comes later is closed with the queue
+        raise exceeded() from None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _utc(text: Any, cursor: Any) -> datetime | None:
+    """Read a timestamptz as UTC, whatever zone the session has."""
+    value: datetime | None = psycopg2.extensions.PYDATETIMETZ(text, cursor)
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
+
+
+_UTC_TIMESTAMPTZ = psycopg2.extensions.new_type((_TIMESTAMPTZ_OID,), "UTC_TIMESTAMPTZ", _utc)

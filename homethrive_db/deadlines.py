@@ -1,0 +1,168 @@
+"""Ends waits for the database that would not end by themselves.
+
+A stopped server still answers for its kernel, so neither keepalives nor TCP timeouts end a wait on
+it: only a clock on this side does. One thread of the process watches it; it starts on first use.
+"""
+
+from __future__ import annotations
+
+import heapq
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+import psycopg2
+
+from homethrive_db.cancel import request_cancel
+from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
+
+_CANCEL_SECONDS = 0.15
+"""How long a cancelled statement may take to end before its connection is cut."""
+
+
+class Deadline:
+    """The end of all waits inside of it, for one thread: ``with Deadline(at):``.
+
+    At that time the server is asked to cancel what it does for us, so that no statement goes on
+    unseen; where that does not help, the connection is cut. *gently* False cuts at once.
+    """
+
+    __slots__ = ("_alarms", "_connection", "_gently", "_has_rung", "_lock", "at")
+
+    def __init__(self, at: float, *, gently: bool = True) -> None:
+        self.at = at
+        """By ``time.monotonic``."""
+        self._gently = gently
+        self._alarms: list[_Alarm] = []
+        self._connection: Any = None
+        self._has_rung = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Deadline:
+        """Set the alarms."""
+        if self._gently:
+            self._alarms.append(_clock.set(self.at, self._cancel))
+        self._alarms.append(
+            _clock.set(self.at + (_CANCEL_SECONDS if self._gently else 0), self._cut)
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Call the alarms off."""
+        for alarm in self._alarms:
+            alarm.action = None
+
+    def begin(self, connection: Any) -> None:
+        """Watch over *connection*, about to wait. Raises UnavailableError where it is too late."""
+        if self.seconds_left() <= 0:
+            raise exceeded()
+        with self._lock:
+            self._connection = connection
+
+    def end(self) -> bool:
+        """Leave the connection alone again; say whether the time was up meanwhile.
+
+        The connection is cut then: a cancel request under way could hit its next statement.
+        """
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if self._has_rung:
+            cut(connection)
+        return self._has_rung
+
+    def seconds_left(self) -> float:
+        """Tell how much time there is, not below 0."""
+        return max(0.0, self.at - time.monotonic())
+
+    def _cancel(self) -> None:
+        with self._lock:
+            self._has_rung = True
+            if self._connection is not None:
+                request_cancel(self._connection)
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._has_rung = True
+            if self._connection is not None:
+                cut(self._connection)
+
+
+def exceeded(*, nothing_written: bool = True) -> UnavailableError:
+    """Make the error of a deadline that has passed."""
+    return UnavailableError("the deadline has passed", DEADLINE_EXCEEDED, retryable=nothing_written)
+
+
+def cut(connection: Any) -> None:
+    """End a connection from any thread, at once: who waits on it gets the driver's error."""
+    with suppress(OSError, psycopg2.Error):
+        handle = socket.socket(fileno=socket.dup(connection.fileno()))
+        with handle:
+            handle.shutdown(socket.SHUT_RDWR)
+
+
+class _Alarm:
+    """A function to be called, unless it is set to None before."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self.action: Callable[[], object] | None = action
+
+
+class _AlarmClock:
+    """Rings alarms, in a thread of its own. What they call must not block."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without alarms: after a fork the thread is not there, and the lock may be held."""
+        self._changed = threading.Condition()
+        self._queue: list[tuple[float, int, _Alarm]] = []
+        self._numbers = count()
+        self._is_running = False
+
+    def set(self, at: float, action: Callable[[], object]) -> _Alarm:
+        """Have *action* called at *at*, by ``time.monotonic``."""
+        alarm = _Alarm(action)
+        with self._changed:
+            heapq.heappush(self._queue, (at, next(self._numbers), alarm))
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="homethrive_db", daemon=True).start()
+            elif self._queue[0][2] is alarm:
+                self._changed.notify()
+        return alarm
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue or self._queue[0][0] > time.monotonic():
+                    seconds = self._queue[0][0] - time.monotonic() if self._queue else None
+                    self._changed.wait(seconds)
+                action = heapq.heappop(self._queue)[2].action
+            if action is not None:
+                action()
+
+
+_clock = _AlarmClock()
+
+
+def call_at(at: float, action: Callable[[], object]) -> None:
+    """Have *action* called at *at*, by ``time.monotonic``. It must not block."""
+    _clock.set(at, action)
+
+
+def forget_all() -> None:
+    """Forget every alarm, in a process that has just been forked."""
+    _clock.forget()

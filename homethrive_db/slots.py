@@ -1,0 +1,174 @@
+"""Who holds which connection of a pool: bookkeeping under one lock, without any I/O."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from homethrive_db.errors import PoolTimeoutError
+
+
+class Slot:
+    """A place in a pool, and the connection that is in it."""
+
+    __slots__ = (
+        "connection",
+        "expires_at",
+        "invocation",
+        "leftover",
+        "owner",
+        "poll",
+        "returned_at",
+        "returned_at_clock",
+        "stack",
+        "taken_at",
+    )
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.leftover: Any = None
+        """The connection of an owner that died: to be closed."""
+        self.poll: Any = None
+        self.owner: threading.Thread | None = None
+        self.taken_at = 0.0
+        self.returned_at = 0.0
+        self.returned_at_clock = 0.0
+        self.expires_at = 0.0
+        self.invocation: str | None = None
+        self.stack: traceback.StackSummary | None = None
+
+    def holder(self, now: float) -> str:
+        """Say who holds it, and since when."""
+        name = self.owner.name if self.owner is not None else "nobody"
+        return f"{name} for {now - self.taken_at:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCounts:
+    """How many slots are held, idle, and waited for; and how long all waits took, in seconds."""
+
+    in_use: int
+    idle: int
+    waiting: int
+    wait_seconds: float
+
+
+class Slots:
+    """At most *size* slots: the latest one returned is the first one taken."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._lock = threading.Lock()
+        self._came_free = threading.Condition(self._lock)
+        self._idle: list[Slot] = []
+        self._held: set[Slot] = set()
+        self._waiting = 0
+        self._wait_seconds = 0.0
+
+    def take(self, timeout: float) -> Slot:
+        """Take an idle slot, an empty one, or that of a thread that died.
+
+        Raises PoolTimeoutError where none comes free in *timeout* seconds.
+        """
+        owner = threading.current_thread()
+        with self._lock:
+            slot = self._find()
+            if slot is None:
+                slot = self._wait(timeout)
+            slot.owner = owner
+            slot.taken_at = time.monotonic()
+            self._held.add(slot)
+            return slot
+
+    def give_back(self, slot: Slot) -> bool:
+        """Return a slot with its connection; False where it is not one of these any more."""
+        with self._lock:
+            if slot not in self._held:
+                return False
+            self._held.remove(slot)
+            slot.owner = None
+            self._idle.append(slot)
+            if self._waiting:
+                self._came_free.notify()
+            return True
+
+    def give_up(self, slot: Slot) -> None:
+        """Return the place of a slot whose connection is gone."""
+        with self._lock:
+            self._held.discard(slot)
+            if self._waiting:
+                self._came_free.notify()
+
+    def clear(self, *, held: bool) -> tuple[list[Slot], list[Slot]]:
+        """Forget the idle slots, the *held* ones too if so told; give both, to be closed."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            taken: set[Slot] = set()
+            if held:
+                taken, self._held = self._held, set()
+            self._came_free.notify_all()
+            return idle, list(taken)
+
+    def held_since(self, at: float) -> list[Slot]:
+        """List the slots that were taken before *at*, by ``time.monotonic``."""
+        with self._lock:
+            return [slot for slot in self._held if slot.taken_at < at]
+
+    def adopt(self, slot: Slot) -> None:
+        """Count a slot that this thread holds already."""
+        slot.owner = threading.current_thread()
+        self._held.add(slot)
+
+    def counts(self) -> SlotCounts:
+        """Count."""
+        with self._lock:
+            return SlotCounts(len(self._held), len(self._idle), self._waiting, self._wait_seconds)
+
+    def everything(self) -> Iterable[Slot]:
+        """List every slot without the lock, for a process that has just been forked."""
+        return [*self._idle, *self._held]
+
+    def _find(self) -> Slot | None:
+        if self._idle:
+            return self._idle.pop()
+        if len(self._held) < self.size:
+            return Slot()
+        for slot in self._held:
+            if slot.owner is not None and not slot.owner.is_alive():
+                self._held.remove(slot)
+                successor = Slot()
+                successor.leftover = slot.connection
+                return successor
+        return None
+
+    def _wait(self, timeout: float) -> Slot:
+        started = time.monotonic()
+        self._waiting += 1
+        try:
+            while True:
+                left = started + timeout - time.monotonic()
+                if left <= 0:
+                    raise self._timed_out(timeout)
+                self._came_free.wait(min(left, 1.0))  # owners die without a notice
+                slot = self._find()
+                if slot is not None:
+                    return slot
+        finally:
+            self._waiting -= 1
+            self._wait_seconds += time.monotonic() - started
+
+    def _timed_out(self, timeout: float) -> PoolTimeoutError:
+        now = time.monotonic()
+        holders = ", ".join(
+            slot.holder(now) for slot in sorted(self._held, key=lambda slot: slot.taken_at)
+        )
+        return PoolTimeoutError(
+            f"no connection came free in {timeout:g} s: all {self.size} of the pool are in use, "
+            f"by {holders}",
+            details={"max_connections": self.size},
+            retryable=True,
+        )

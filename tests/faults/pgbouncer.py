@@ -1,0 +1,78 @@
+"""PgBouncer in transaction mode, of a test's own."""
+
+import shutil
+import subprocess
+from contextlib import contextmanager
+
+import psycopg2
+
+from tests.faults.servers import as_another_user, folder_of_its_own, free_port
+from tests.waiting import wait_until
+
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port={target} user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 200
+"""
+
+
+class PgBouncer:
+    """Shares *size* connections to a server among its clients, transaction by transaction."""
+
+    def __init__(self, folder, target, size):
+        self.folder = folder
+        self.port = free_port()
+        self.process = None
+        text = CONFIGURATION.format(target=target, port=self.port, size=size)
+        folder.joinpath("pgbouncer.ini").write_text(text)
+
+    def url(self, database):
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def start(self):
+        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+        assert program, "pgbouncer is not there: apt-get install pgbouncer"
+        with self.folder.joinpath("log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [program, "pgbouncer.ini"],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **as_another_user(),
+            )
+        wait_until(self.answers)
+
+    def answers(self):
+        try:
+            psycopg2.connect(self.url("postgres")).close()
+        except psycopg2.OperationalError:
+            assert self.process.poll() is None, self.folder.joinpath("log").read_text()
+            return False
+        return True
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def running(target, size=5):
+    """Run PgBouncer in front of the port *target* for the block."""
+    with folder_of_its_own() as folder:
+        bouncer = PgBouncer(folder, target, size)
+        bouncer.start()
+        try:
+            yield bouncer
+        finally:
+            bouncer.stop()

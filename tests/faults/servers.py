@@ -1,0 +1,144 @@
+"""A PostgreSQL of a test's own, which can be stopped, started again and halted."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+
+from homethrive_db import embedded
+from tests.waiting import wait_until
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def as_another_user():
+    """Say as whom to run what refuses to run as root."""
+    return {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return unused.getsockname()[1]
+
+
+@contextmanager
+def folder_of_its_own():
+    """Make a folder that a server may read, whoever it runs as."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-test-") as made:
+        os.chmod(made, 0o777)
+        yield Path(made)
+
+
+class Server:
+    """Listens on a loopback port and on a socket; trusts everybody."""
+
+    def __init__(self, folder, version=18, **settings):
+        self.folder = folder
+        self.port = free_port()
+        self.settings = {**FAST, **settings}
+        self.process = None
+        wheel = embedded._import_pgserver()
+        self._programs = Path(wheel.POSTGRES_VERSIONS[version])
+        if os.geteuid() == 0:
+            wheel.ensure_prefix_permissions(self._programs)
+        self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "--pgdata", "data")
+
+    def _run(self, program, *arguments):
+        subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            **as_another_user(),
+        )
+
+    def url(self, database="postgres", host="127.0.0.1", port=None):
+        return f"postgresql://postgres@{host}:{port or self.port}/{database}"
+
+    def start(self, *, wait=True):
+        options = [f"-c{name}={value}" for name, value in self.settings.items()]
+        with self.folder.joinpath("log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    self._programs / "postgres",
+                    *("-D", "data", "-h", "127.0.0.1", "-p", str(self.port)),
+                    *("-k", str(self.folder), *options),
+                ],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **as_another_user(),
+            )
+        if wait:
+            wait_until(self.answers)
+
+    def answers(self):
+        try:
+            psycopg2.connect(self.url()).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def stop(self, how=signal.SIGINT):
+        """Stop: SIGINT ends every session, SIGTERM waits for them, SIGQUIT is a crash."""
+        self.process.send_signal(how)
+        self.process.wait(timeout=60)
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def execute(self, sql, *values, database="postgres"):
+        connection = psycopg2.connect(self.url(database))
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, values or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def backends(self, database):
+        """List the process ids of the sessions on *database*."""
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        return [pid for (pid,) in self.execute(query, database)]
+
+    def terminate_one_backend(self, database):
+        """End some session on *database*; gives their number."""
+        query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = %s AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"""
+        return len(self.execute(query, database))
+
+    def terminate_backends(self, database):
+        """End the sessions on *database*; gives their number."""
+        query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = %s AND pid <> pg_backend_pid()"""
+        return len(self.execute(query, database))
+
+
+@contextmanager
+def halted(pid):
+    """Stop a process for the block: its kernel still answers for it, it does not."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def running(version=18, **settings):
+    """Run a server for the block."""
+    with folder_of_its_own() as folder:
+        server = Server(folder, version, **settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.stop(signal.SIGQUIT)

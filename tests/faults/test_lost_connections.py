@@ -1,0 +1,235 @@
+"""Connections that are lost: in the pool, while held, in a transaction, during COMMIT."""
+
+import threading
+import time
+
+import pytest
+
+from homethrive_db import CommitUncertainError, Repositories, UnavailableError
+from tests.faults.conftest import DATABASE
+from tests.faults.servers import halted
+from tests.waiting import wait_until
+
+WRITE = "INSERT INTO written VALUES (%s)"
+
+
+def pid_of(db):
+    return db.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
+
+
+def terminate(server, pid):
+    server.execute("SELECT pg_terminate_backend(%s)", pid)
+    wait_until(lambda: pid not in server.backends(DATABASE))
+
+
+def test_after_a_restart_the_next_call_succeeds_at_once(server, url, make_db):
+    """Fault 1: the pool is idle, and no exception is seen."""
+    db = make_db(url)
+    users = Repositories(db).users
+    users.upsert("user_1")
+    server.restart()
+    began = time.monotonic()
+    assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
+    assert time.monotonic() - began < 1
+    assert db.stats().dropped == {"dead": 1}
+
+
+@pytest.mark.parametrize("block", ["connection_context", "none"])
+def test_a_held_connection_that_is_terminated_costs_one_error_at_most(server, url, make_db, block):
+    """Fault 2."""
+    db = make_db(url)
+    users = Repositories(db).users
+    if block == "none":
+        with db.connection_context():
+            pid = pid_of(db)
+        terminate(server, pid)
+        assert users.find_by_clerk_user_id("nobody") is None
+        return
+    with db.connection_context():
+        terminate(server, pid_of(db))
+        with pytest.raises(UnavailableError) as caught:
+            users.find_by_clerk_user_id("nobody")
+        assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
+        assert users.find_by_clerk_user_id("nobody") is None
+    assert users.find_by_clerk_user_id("nobody") is None
+
+
+def test_plain_peewee_in_a_block_goes_on_after_one_error(server, url, make_db):
+    from peewee import PeeweeException
+
+    db = make_db(url)
+    with db.connection_context():
+        terminate(server, pid_of(db))
+        with pytest.raises(PeeweeException):
+            db.execute_sql("SELECT 1")
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_a_lost_transaction_writes_nothing_and_says_so(server, url, make_db, written):
+    """Fault 3: also to whoever goes on inside the block, and it leaves the pool clean."""
+    db = make_db(url, max_connections=1)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        db.execute_sql(WRITE, ("lost",))
+        terminate(server, pid_of(db))
+        with pytest.raises(UnavailableError):
+            Repositories(db).users.find_by_clerk_user_id("nobody")
+        Repositories(db).users.find_by_clerk_user_id("nobody")
+    assert caught.value.retryable
+    assert written() == []
+    with db.atomic():
+        db.execute_sql(WRITE, ("kept",))
+    assert written() == ["kept"]
+    assert db.stats().in_use == 0
+
+
+def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db, written):
+    db = make_db(url)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        db.execute_sql(WRITE, ("lost",))
+        terminate(server, pid_of(db))
+    assert not isinstance(caught.value, CommitUncertainError) or not written()
+    assert written() == []
+
+
+def test_a_lost_answer_to_commit_is_uncertain(proxy, proxy_url, make_db, written):
+    """Fault 4: it is written, and nothing can know it."""
+    db = make_db(proxy_url)
+    with pytest.raises(CommitUncertainError) as caught, db.atomic():
+        db.execute_sql(WRITE, ("once",))
+        proxy.swallow_answer_to("COMMIT")
+    assert (caught.value.code, caught.value.retryable) == ("COMMIT_UNCERTAIN", False)
+    assert written() == ["once"]
+
+
+def test_a_lost_answer_to_commit_is_settled_by_asking(proxy, proxy_url, make_db, written):
+    """Fault 4, with ``settle_commits``."""
+    db = make_db(proxy_url, settle_commits=True)
+    with db.atomic():
+        db.execute_sql(WRITE, ("once",))
+        proxy.swallow_answer_to("COMMIT")
+    assert written() == ["once"]
+    assert db.run(lambda: db.execute_sql("SELECT 1").fetchone()) == (1,)
+
+
+def test_a_commit_that_did_not_arrive_is_settled_as_rolled_back(
+    server, proxy, proxy_url, make_db, written, monkeypatch
+):
+    db = make_db(proxy_url, settle_commits=True)
+    send = db.execute_sql
+
+    def lose_commit(sql, params=None):
+        if sql == "COMMIT":
+            terminate(server, db.connection().info.backend_pid)
+        return send(sql, params)
+
+    monkeypatch.setattr(db, "execute_sql", lose_commit)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        db.execute_sql(WRITE, ("lost",))
+    assert caught.value.retryable
+    assert not isinstance(caught.value, CommitUncertainError)
+    assert written() == []
+
+
+def test_chaos(server, url, make_db, written):
+    """Fault 5: backends die all the while, and each transaction is written once."""
+    db = make_db(url, max_connections=8, settle_commits=True)
+    threads, rounds, errors, killed = 8, 200, [], []
+
+    def work(number):
+        for turn in range(rounds):
+            if turn % 40 == 39:  # somebody else's, in whatever it does
+                killed.append(server.terminate_one_backend(DATABASE))
+            try:
+                db.run(lambda row=f"{number}-{turn}": db.execute_sql(WRITE, (row,)))
+            except Exception as error:  # noqa: BLE001
+                errors.append(error)
+
+    working = [threading.Thread(target=work, args=[number]) for number in range(threads)]
+    for thread in working:
+        thread.start()
+    for thread in working:
+        thread.join()
+    assert errors == []
+    assert sorted(written()) == sorted(f"{n}-{t}" for n in range(threads) for t in range(rounds))
+    assert sum(killed) >= 25
+    assert db.stats().dropped["lost"] > 0
+
+
+def test_a_begin_that_finds_its_connection_lost_is_sent_again(server, url, make_db, written):
+    db = make_db(url)
+    with db.connection_context():
+        terminate(server, pid_of(db))
+        with db.atomic():
+            db.execute_sql(WRITE, ("kept",))
+    assert written() == ["kept"]
+
+
+@pytest.fixture
+def losing(db_through_proxy, proxy):
+    """Lose the answer to the next statement that begins so."""
+    return proxy.swallow_answer_to
+
+
+@pytest.fixture
+def db_through_proxy(proxy_url, make_db):
+    return make_db(proxy_url)
+
+
+def test_a_read_is_repeated_once(db_through_proxy, losing):
+    users = Repositories(db_through_proxy).users
+    losing("SELECT")
+    assert users.find_by_clerk_user_id("nobody") is None
+
+
+def test_an_idempotent_write_is_repeated_once(db_through_proxy, losing):
+    users = Repositories(db_through_proxy).users
+    losing("INSERT")
+    assert users.upsert("user_1", display_name="Ana").display_name == "Ana"
+
+
+def test_no_other_write_is_repeated(db_through_proxy, losing, proxy):
+    users = Repositories(db_through_proxy).users
+    users.upsert("user_1")
+    losing("UPDATE")
+    with pytest.raises(UnavailableError) as caught:
+        users.update_roles("user_1", is_recipient=True, is_caregiver=False)
+    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", False)
+    assert len([one for one in proxy.statements if one.startswith("UPDATE")]) == 1
+
+
+def test_nothing_is_repeated_in_a_block_of_the_callers(db_through_proxy, losing, proxy):
+    users = Repositories(db_through_proxy).users
+    losing("SELECT")
+    with pytest.raises(UnavailableError), db_through_proxy.connection_context():
+        users.find_by_clerk_user_id("nobody")
+    losing("INSERT")
+    with pytest.raises(UnavailableError), db_through_proxy.atomic():
+        users.upsert("user_1")
+    assert len([one for one in proxy.statements if one.startswith(("SELECT", "INSERT"))]) == 2
+
+
+def test_a_stopped_backend_is_found_in_time_and_delays_nobody_else(server, url, make_db):
+    """Fault 9: the connection is idle in the pool."""
+    db = make_db(url, check_after=0, check_timeout=0.5)
+    with db.connection_context():
+        pid = pid_of(db)
+        other = threading.Thread(target=lambda: returning.append(return_one(db)))
+        returning = []
+    with halted(pid):
+        checking = threading.Thread(target=db.connect)
+        began = time.monotonic()
+        checking.start()
+        wait_until(lambda: db.stats().in_use == 1)
+        other.start()
+        other.join()
+        assert returning[0] < 0.05
+        checking.join()
+        assert time.monotonic() - began < 0.5 + 0.2
+    assert db.stats().dropped["unresponsive"] == 1
+
+
+def return_one(db):
+    db.connect()
+    began = time.monotonic()
+    db.close()
+    return time.monotonic() - began

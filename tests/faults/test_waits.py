@@ -1,0 +1,222 @@
+"""Waits that would not end: for a connection, a network that is gone, a server that is halted."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from homethrive_db import PoolTimeoutError, Repositories, UnavailableError
+from tests.faults.conftest import DATABASE
+from tests.faults.servers import halted
+from tests.waiting import wait_until
+
+
+def in_thread(function):
+    """Run *function* in a thread to its end."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def test_the_slots_of_dead_threads_are_found_again(url, make_db):
+    """Fault 6: two leakers that died."""
+    db = make_db(url, max_connections=2)
+    in_thread(db.connect)
+    in_thread(db.connect)
+    assert db.stats().in_use == 2
+    began = time.monotonic()
+    db.connect()
+    assert time.monotonic() - began < 0.1
+    assert db.stats().dropped == {"leaked": 1}
+    db.close()
+
+
+def test_a_full_pool_says_who_holds_it(url, make_db):
+    """Fault 6: two leakers that live."""
+    db = make_db(url, max_connections=2, pool_timeout=1)
+    ready, done = threading.Barrier(3), threading.Event()
+
+    def leak():
+        db.connect()
+        ready.wait()
+        done.wait()
+
+    leakers = [threading.Thread(target=leak, name=f"leaker {number}") for number in (1, 2)]
+    for leaker in leakers:
+        leaker.start()
+    ready.wait()
+    began = time.monotonic()
+    with pytest.raises(PoolTimeoutError, match=r"leaker 1 for \d\.\d s") as caught:
+        db.connect()
+    assert 0.8 < time.monotonic() - began < 1.2
+    assert "leaker 2" in str(caught.value)
+    assert (caught.value.code, caught.value.retryable) == ("POOL_EXHAUSTED", True)
+    assert db.stats().wait_seconds >= 1
+    done.set()
+    for leaker in leakers:
+        leaker.join()
+
+
+def test_ten_threads_share_three_connections(server, url, make_db):
+    """Fault 7: no block is needed."""
+    db = make_db(url, max_connections=3)
+    users = Repositories(db).users
+    users.upsert("user_1")
+    start, found, backends = threading.Barrier(10), [], []
+
+    def work():
+        start.wait()
+        found.extend(users.find_by_clerk_user_id("user_1") for _ in range(20))
+        backends.append(len(server.backends(DATABASE)))
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.clerk_user_id for one in found] == ["user_1"] * 200
+    assert max(backends) <= 3
+
+
+def test_a_connection_that_is_held_for_long_is_logged_once(url, make_db, caplog):
+    db = make_db(url, leak_after=0.05)
+
+    def take_it_and_keep_it():
+        db.connect()
+
+    with caplog.at_level(logging.WARNING, "homethrive_db.pool"):
+        take_it_and_keep_it()
+        wait_until(lambda: caplog.records)
+        db.close()
+    (record,) = caplog.records
+    assert "take_it_and_keep_it" in record.getMessage()
+    assert "MainThread" in record.getMessage()
+
+
+def test_a_connection_that_is_returned_in_time_is_not_logged(url, make_db, caplog):
+    db = make_db(url, leak_after=0.05)
+    with caplog.at_level(logging.WARNING, "homethrive_db.pool"):
+        db.connect()
+        db.close()
+        with db.connection_context():
+            db.execute_sql("SELECT pg_sleep(0.02)")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("state", ["unsent", "awaited"])
+def test_a_black_hole_ends_in_an_error(proxy, proxy_url, make_db, state):
+    """Fault 10: nothing comes back, whether the statement was under way or not."""
+    db = make_db(proxy_url)
+    with db.connection_context():
+        db.execute_sql("SELECT 1")
+        if state == "unsent":
+            proxy.is_black_hole = True
+        began = time.monotonic()
+        with pytest.raises(UnavailableError) as caught, db.deadline(0.5):
+            if state == "awaited":
+                threading.Timer(0.1, setattr, [proxy, "is_black_hole", True]).start()
+            db.execute_sql("SELECT pg_sleep(0.3), pg_sleep(0.3)")
+    assert time.monotonic() - began < 1.5
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+
+
+def test_five_connects_into_a_black_hole_end_together(proxy, proxy_url, make_db):
+    """Fault 10: none waits for another."""
+    proxy.is_black_hole = True
+    db = make_db(proxy_url, connect_timeout=2)
+    errors = []
+
+    def connect():
+        try:
+            db.connect()
+        except UnavailableError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=connect) for _ in range(5)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 3
+    assert len(errors) == 5
+    assert all(error.retryable for error in errors)
+    assert db.stats().in_use == 0
+
+
+def test_a_deadline_cancels_the_statement_on_the_server(server, url, make_db):
+    db = make_db(url)
+    began = time.monotonic()
+    with pytest.raises(UnavailableError) as caught, db.connection_context(), db.deadline(0.3):
+        db.execute_sql("SELECT pg_sleep(60)")
+    assert time.monotonic() - began < 1
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    wait_until(
+        lambda: not server.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%sleep(60)'")
+    )
+    with db.connection_context():
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_a_deadline_ends_the_wait_for_a_halted_backend(server, url, make_db):
+    db = make_db(url)
+    users = Repositories(db).users
+    with db.connection_context():
+        pid = db.connection().info.backend_pid
+    with halted(pid):
+        began = time.monotonic()
+        with pytest.raises(UnavailableError) as caught, db.deadline(0.5):
+            users.upsert("user_1")
+        assert time.monotonic() - began < 1
+    assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", False)
+
+
+def test_a_deadline_ends_the_wait_for_a_connection(url, make_db):
+    db = make_db(url, max_connections=1)
+    holding, done = threading.Event(), threading.Event()
+
+    def hold():
+        with db.connection_context():
+            holding.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait()
+    began = time.monotonic()
+    with pytest.raises(UnavailableError), db.deadline(0.2):
+        db.connect()
+    assert time.monotonic() - began < 1
+    done.set()
+    holder.join()
+
+
+def test_a_deadline_ends_a_connect(proxy, proxy_url, make_db):
+    """Before libpq's own, which counts whole seconds."""
+    proxy.is_black_hole = True
+    db = make_db(proxy_url)
+    began = time.monotonic()
+    with pytest.raises(UnavailableError) as caught, db.deadline(0.2):
+        db.connect()
+    assert time.monotonic() - began < 1
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert db.stats().in_use == 0
+
+
+def test_what_is_done_in_time_is_left_alone(url, make_db):
+    db = make_db(url)
+    with db.connection_context():
+        with db.deadline(0.05):
+            db.execute_sql("SELECT 1")
+        assert db.execute_sql("SELECT pg_sleep(0.1)").fetchone() is not None
+        with db.deadline(10), db.deadline(20):
+            assert db.execute_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_after_a_deadline_nothing_is_sent(url, make_db, written):
+    db = make_db(url)
+    with db.deadline(0), pytest.raises(UnavailableError) as caught, db.atomic():
+        db.execute_sql("INSERT INTO written VALUES ('never')")
+    assert caught.value.retryable
+    assert written() == []
