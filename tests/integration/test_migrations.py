@@ -191,6 +191,12 @@ def test_the_stock_command_migrates_lists_and_rolls_back(empty_db, server):
     assert read_catalog(empty_db)["tables"] == {}
 
 
+def test_the_stock_command_is_quiet_about_the_embedded_server(fresh_home):
+    done = pw_migrate("migrate", url="embedded://")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pgserver" not in done.stdout
+
+
 def test_the_stock_command_says_in_a_line_that_no_database_is_named():
     failed = pw_migrate("migrate")
     assert failed.returncode == 1
