@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from homethrive_db import aws
+from homethrive_db import UnavailableError, aws
 from homethrive_db.migrate import migrations_folder
 from homethrive_db.migrate.lock import migration_lock
 from tests import catalog
@@ -130,3 +130,17 @@ def test_of_a_strangers_error_only_the_class_is_told(empty_db, by_secret):
         result = aws.migrate_handler({}, Broken())
         wait_until(lambda: not has_other_connections(empty_db))
     assert result["error"] == {"code": "INTERNAL_ERROR", "message": "ValueError"}
+
+
+def test_a_deadline_follows_the_time_that_the_function_has_left(empty_db, by_secret):
+    db = aws.create_db()
+    with (
+        db.connection_context(),
+        pytest.raises(UnavailableError) as caught,
+        aws.lambda_deadline(db, Context(0.7)),
+    ):
+        db.execute_sql("SELECT pg_sleep(60)")
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    with pytest.raises(UnavailableError), aws.lambda_deadline(db, Context(0.1)):
+        db.connect()
+    db.close_all()

@@ -1,11 +1,14 @@
 """The address and the password of the database on AWS; Secrets Manager is moto's."""
 
+import itertools
 import json
 import logging
+import os
 import pickle
 import socket
 import sys
 import threading
+import time
 import traceback
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -368,3 +371,32 @@ def test_a_service_that_cannot_be_reached_may_be_tried_again(answer, aws_environ
     with pytest.raises(UnavailableError, match="EndpointConnectionError") as caught:
         aws.create_db()
     assert caught.value.retryable
+
+
+def test_a_token_is_used_for_ten_minutes(iam, monkeypatch):
+    credentials = aws.TokenCredentials("db.example", "5432", "worker")
+    now = time.monotonic()
+    made = []
+    monkeypatch.setattr(credentials, "_make_token", lambda: made.append(1) or f"token {len(made)}")
+    for seconds in (0, 599, 601, 1200):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + seconds: at)
+        credentials(refresh=False)
+    assert len(made) == 2
+    assert credentials(refresh=True) == {"user": "worker", "password": "token 3"}
+    assert credentials(refresh=False)["password"] == "token 3"
+
+
+def test_secrets_manager_is_asked_after_pauses_that_grow(keep, monkeypatch):
+    """Each connect that the server refuses asks for another password."""
+    keep(**SECRET)
+    credentials = aws.SecretCredentials(os.environ["DATABASE_SECRET_ARN"])
+    now = time.monotonic()
+    asked = []
+    monkeypatch.setattr(credentials, "_read_again", lambda: asked.append(time.monotonic() - now))
+    for tenth in range(200):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + tenth / 10: at)
+        credentials(refresh=True)
+    pauses = [after - before for before, after in itertools.pairwise(asked)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(0.5, abs=0.11)
+    assert pauses[-1] == pytest.approx(5, abs=0.11)
