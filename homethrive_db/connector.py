@@ -65,10 +65,10 @@ class Connector:
         try:
             return _open({**self.parameters, **given}, seconds)
         except psycopg2.OperationalError:
-            # libpq gives no SQLSTATE here and the text is translated: a refusal is what comes
-            # before the time is up.
+            # libpq gives no SQLSTATE here, and its text is translated: a refusal is what comes
+            # long before the time is up (which libpq measures roughly).
             spent = time.monotonic() - started
-            if spent >= self._connect_timeout():
+            if spent > self._connect_timeout() / 2:
                 raise
             anew = self._credentials(refresh=True)
             if anew == given:
