@@ -23,10 +23,12 @@ from homethrive_db.errors import (
     PoolTimeoutError,
     Translation,
     UnavailableError,
+    sqlstate,
     translate,
 )
 from homethrive_db.observing import Observer, StatementEvent
 from homethrive_db.pool import Pool, PoolOptions
+from homethrive_db.prepared import OUTDATED_STATES, PreparedText
 
 T = TypeVar("T")
 
@@ -43,6 +45,9 @@ class DatabaseOptions(PoolOptions):
     settle_commits: bool = False
     """Whether to ask the server what became of a COMMIT whose answer did not come. It costs each
     transaction one more round trip, before COMMIT."""
+    prepared: bool = False
+    """Whether to prepare each statement once per connection (direct mode). Only where nothing is
+    between that shares sessions, so not with *proxy*."""
     proxy: bool = False
     """Whether a proxy such as RDS Proxy is between: then nothing is sent that would pin a session
     (statements of more than 16,000 bytes are split), and TLS is ``verify-full`` unless the URL says
@@ -73,6 +78,9 @@ class Executable(Protocol):
 
     def compiled(self) -> tuple[str, Mapping[str, object]]:
         """Give the SQL and its own values."""
+
+    def prepared(self) -> PreparedText:
+        """Give the texts that prepare and execute it."""
 
 
 class Database(Pool):
@@ -130,24 +138,56 @@ class Database(Pool):
         return self._rows(statement, parameters)
 
     def _rows(self, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
-        sql, constants = statement.compiled()
+        _, constants = statement.compiled()
         values = {**constants, **parameters} if constants else parameters
         is_borrowed = self.connect(reuse_if_open=True)
         try:
             translation = Translation(nothing_written=self.in_transaction() or statement.is_read)
             if self._observer is None:
                 with translation:
-                    return self._fetch(sql, values)
+                    return self._fetch(statement, values)
             with self._observer.watch(statement.name) as seen, translation:
-                rows = self._fetch(sql, values)
+                rows = self._fetch(statement, values)
                 seen.extend(rows)
                 return rows
         finally:
             if is_borrowed:
                 self.close()
 
-    def _fetch(self, sql: str, values: Mapping[str, object]) -> list[Row]:
-        rows: list[Row] = self.execute_sql(sql, values).fetchall()
+    def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
+        if self.options.prepared:
+            return self._fetch_prepared(statement.prepared(), values)
+        rows: list[Row] = self.execute_sql(statement.compiled()[0], values).fetchall()
+        return rows
+
+    def _fetch_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
+        try:
+            return self._execute_prepared(text, values)
+        except PeeweeException as error:
+            if sqlstate(error) not in OUTDATED_STATES:
+                raise
+            self._state.slot.prepared.clear()
+            if self.in_transaction():  # it is aborted, and only another one can prepare anew
+                raise UnavailableError(
+                    "the schema has changed since the statement was prepared; nothing is written",
+                    "SCHEMA_CHANGED",
+                    retryable=True,
+                ) from error
+        return self._execute_prepared(text, values)
+
+    def _execute_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
+        slot = self._state.slot
+        if slot.connection.closed and not self.in_transaction():
+            self.renew()
+        known = slot.prepared.get(text.name)
+        if known is not None:
+            rows: list[Row] = self.execute_sql(known, values).fetchall()
+            return rows
+        # A name of its own each time: where only EXECUTE failed, the former is taken for good.
+        slot.preparations += 1
+        name = f"{text.name}_{slot.preparations}"
+        rows = self.execute_sql(text.prepare_and_execute(name), values).fetchall()
+        slot.prepared[text.name] = text.execute(name)
         return rows
 
     @contextmanager
@@ -327,6 +367,8 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     """
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
+    if options.proxy and options.prepared:
+        raise ConfigurationError("prepared: a statement that is prepared pins a proxy's session")
     if options.proxy:
         if "options" in parameters:
             raise ConfigurationError(

@@ -160,6 +160,12 @@ def translate(error: BaseException, *, nothing_written: bool = False) -> Homethr
     return None
 
 
+def sqlstate(error: BaseException) -> str | None:
+    """Give the SQLSTATE of one of peewee's or psycopg2's errors; None where it has none."""
+    state: str | None = getattr(getattr(error, "orig", None) or error, "pgcode", None)
+    return state
+
+
 def quotes_values(error: BaseException) -> bool:
     """Say whether the driver's text may hold values of a row, which no log should see."""
     import psycopg2

@@ -331,6 +331,7 @@ class Pool(PooledPostgresqlDatabase):
         deadline = self._deadline()
         connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
         slot.connection = connection
+        slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         slot.poll = select.poll()
         slot.poll.register(connection.fileno(), select.POLLIN)

@@ -22,6 +22,8 @@ class Slot:
         "leftover",
         "owner",
         "poll",
+        "preparations",
+        "prepared",
         "returned_at",
         "returned_at_clock",
         "stack",
@@ -33,6 +35,10 @@ class Slot:
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None
+        self.prepared: dict[str, str] = {}
+        """What executes each statement that the connection has prepared, by its name."""
+        self.preparations = 0
+        """How often a statement was prepared on it, or that was tried."""
         self.owner: threading.Thread | None = None
         self.taken_at = 0.0
         self.returned_at = 0.0

@@ -29,6 +29,8 @@ from peewee import (
     fn,
 )
 
+from homethrive_db.prepared import PreparedText
+
 if TYPE_CHECKING:
     from homethrive_db.database import Database
 
@@ -65,13 +67,14 @@ def param(name: str, as_type: str | None = None) -> ColumnBase:
 class Statement:
     """A Peewee query that is compiled on first use and executed by name afterwards."""
 
-    __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_query")
+    __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_prepared", "_query")
 
     def __init__(self, query: Query, declared: FrameType, *, is_idempotent: bool = False) -> None:
         self._query = query
         self._declared = (declared.f_globals, declared.f_code.co_name)
         self._is_idempotent = is_idempotent
         self._is_read = False
+        self._prepared: PreparedText | None = None
         self._compiled: tuple[str, Mapping[str, object]] | None = None
 
     def compiled(self) -> tuple[str, Mapping[str, object]]:
@@ -81,6 +84,12 @@ class Statement:
             self._is_read = _WRITES.search(compiled[0]) is None
             self._compiled = compiled
         return self._compiled
+
+    def prepared(self) -> PreparedText:
+        """Give the texts that prepare and execute it."""
+        if self._prepared is None:
+            self._prepared = PreparedText.of(self.compiled()[0])
+        return self._prepared
 
     @property
     def is_read(self) -> bool:

@@ -1,0 +1,55 @@
+"""Direct mode: a statement is PREPAREd once per connection and EXECUTEd by name afterwards.
+
+The server then neither parses nor plans it again. Both go in one message at the first use, so that
+a call stays one round trip.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import count
+
+_PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
+_CONSTANT = re.compile(r"_\d+")
+
+# 0A000: "cached plan must not change result type", after a change of the schema.
+# 26000: somebody sent DEALLOCATE or DISCARD.
+OUTDATED_STATES = frozenset({"0A000", "26000"})
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedText:
+    """A statement's text with ``$1``, ``$2``, ... for the values of a call, and its name."""
+
+    name: str
+    body: str
+    values: str
+    """The values in parentheses, by psycopg2's placeholders."""
+
+    def execute(self, name: str) -> str:
+        """Write what executes it, where it is prepared as *name*."""
+        return f"EXECUTE {name}{self.values}"
+
+    def prepare_and_execute(self, name: str) -> str:
+        """Write what prepares it as *name*, and executes it."""
+        return f"PREPARE {name} AS {self.body}; {self.execute(name)}"
+
+    @classmethod
+    def of(cls, sql: str) -> PreparedText:
+        """Make them of *sql*; its constants (``_0``, ...) become part of the prepared text."""
+        parameters: list[str] = []
+
+        def numbered(match: re.Match[str]) -> str:
+            name = match["name"]
+            if _CONSTANT.fullmatch(name):
+                return match[0]
+            if name not in parameters:
+                parameters.append(name)
+            return f"${parameters.index(name) + 1}"
+
+        body = _PLACEHOLDER.sub(numbered, sql)
+        values = ", ".join(f"%({parameter})s" for parameter in parameters)
+        return cls(f"homethrive_{next(_numbers)}", body, f" ({values})" if values else "")

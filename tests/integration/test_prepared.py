@@ -1,0 +1,128 @@
+"""Direct mode: statements that are prepared, which nobody can tell but by the clock."""
+
+import psycopg2.extensions
+import pytest
+
+from homethrive_db import (
+    ConfigurationError,
+    HomethriveDbError,
+    NotFoundError,
+    Repositories,
+    UnavailableError,
+    create_db,
+)
+
+
+@pytest.fixture
+def sent():
+    """Record the first word of what is sent."""
+    return []
+
+
+@pytest.fixture
+def db(homethrive_committed_url, sent):
+    class Cursor(psycopg2.extensions.cursor):
+        def execute(self, query, values=None):
+            sent.append(query.split()[0])
+            return super().execute(query, values)
+
+    made = create_db(homethrive_committed_url, prepared=True, cursor_factory=Cursor)
+    yield made
+    made.close_all()
+
+
+@pytest.fixture
+def users(db):
+    return Repositories(db).users
+
+
+def test_a_statement_is_prepared_once_per_connection(db, users, sent):
+    users.upsert("user_1")
+    for _ in range(3):
+        assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
+    assert sent == ["PREPARE", "PREPARE", "EXECUTE", "EXECUTE"]
+    db.close_idle()
+    del sent[:]
+    with db.connection_context():
+        users.find_by_clerk_user_id("user_1")
+    users.find_by_clerk_user_id("user_1")
+    assert sent == ["PREPARE", "EXECUTE"]
+
+
+def test_a_connection_that_was_lost_is_prepared_anew(db, users, sent, homethrive_committed_db):
+    users.find_by_clerk_user_id("user_1")
+    with db.connection_context():
+        pid = db.connection().info.backend_pid
+    with homethrive_committed_db.connection_context():
+        homethrive_committed_db.execute_sql("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+    del sent[:]
+    assert users.find_by_clerk_user_id("user_1") is None
+    assert sent[-1] == "PREPARE"
+
+
+CHANGE = "ALTER TABLE users ALTER COLUMN display_name TYPE varchar(200)"
+
+
+def test_a_change_of_the_schema_is_not_noticed(db, users, sent):
+    """But for "cached plan must not change result type"."""
+    users.upsert("user_1", display_name="Ana")
+    users.find_by_clerk_user_id("user_1")
+    with db.atomic():
+        db.execute_sql(CHANGE)
+    del sent[:]
+    assert users.find_by_clerk_user_id("user_1").display_name == "Ana"
+    assert sent == ["EXECUTE", "PREPARE"]
+    assert users.find_by_clerk_user_id("user_1").display_name == "Ana"
+
+
+def test_inside_a_transaction_it_is_to_be_repeated(db, users):
+    users.find_by_clerk_user_id("user_1")
+    with db.atomic():
+        db.execute_sql(CHANGE)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        users.find_by_clerk_user_id("user_1")
+    assert (caught.value.code, caught.value.retryable) == ("SCHEMA_CHANGED", True)
+    with db.atomic():
+        assert users.find_by_clerk_user_id("user_1") is None
+    with db.atomic():
+        db.execute_sql("ALTER TABLE users ALTER COLUMN display_name TYPE text")
+    assert db.run(lambda: users.find_by_clerk_user_id("user_1")) is None
+
+
+def test_somebody_who_deallocates_is_borne(db, users):
+    users.find_by_clerk_user_id("user_1")
+    with db.connection_context():
+        db.execute_sql("DISCARD ALL")
+        assert users.find_by_clerk_user_id("user_1") is None
+
+
+def test_a_first_use_that_fails_does_not_spoil_the_next(db):
+    """There the statement is prepared, and only not executed."""
+    recipients = Repositories(db).care_recipients
+    for _ in range(2):
+        with pytest.raises(NotFoundError):
+            recipients.create("nobody", display_name="Ana")
+    Repositories(db).users.upsert("user_1")
+    assert recipients.create("user_1", display_name="Ana").display_name == "Ana"
+
+
+def test_it_works_after_a_failed_transaction(db, users):
+    with pytest.raises(ZeroDivisionError), db.atomic():
+        users.upsert("user_1")
+        raise ZeroDivisionError
+    assert users.find_by_clerk_user_id("user_1") is None
+    with db.atomic():
+        with pytest.raises(NotFoundError), db.atomic():
+            Repositories(db).care_recipients.create("nobody", display_name="Ana")
+        users.upsert("user_1")
+    with pytest.raises(HomethriveDbError) as caught, db.atomic():
+        with pytest.raises(NotFoundError):
+            Repositories(db).care_recipients.create("nobody", display_name="Ana")
+        users.find_by_clerk_user_id("user_1")
+    assert caught.value.code == "TRANSACTION_ABORTED"
+    assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
+
+
+def test_it_is_refused_behind_a_proxy():
+    with pytest.raises(ConfigurationError, match="prepared"):
+        create_db("postgresql://db.example/x", prepared=True, proxy=True)
