@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homethrive_db.database import (
         Database,
-        DatabaseOptions,
         check_connection,
         create_db,
         get_db,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from homethrive_db.observing import StatementEvent
+    from homethrive_db.options import DatabaseOptions
     from homethrive_db.pool import PoolStats
     from homethrive_db.repositories import (
         CaregiverAccessRepository,
@@ -118,6 +118,7 @@ _MODULES = (
     "errors",
     "settings",
     "observing",
+    "options",
     "pool",
     "database",
     "enums",

@@ -5,58 +5,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
 from peewee import DatabaseProxy, PeeweeException
 
 from homethrive_db import settings
-from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
     CONNECTION_LOST,
-    DEADLINE_EXCEEDED,
-    TRANSACTION_ABORTED,
-    CommitUncertainError,
     ConfigurationError,
-    HomethriveDbError,
-    PoolTimeoutError,
     Translation,
     UnavailableError,
     sqlstate,
-    translate,
 )
-from homethrive_db.observing import Observer, StatementEvent
-from homethrive_db.pool import Pool, PoolOptions
+from homethrive_db.observing import Observer
+from homethrive_db.options import DatabaseOptions
 from homethrive_db.prepared import OUTDATED_STATES, PreparedText
+from homethrive_db.transactions import TransactionalPool
 
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
-
-_SETTLE_SECONDS = 10.0
-_UNCERTAIN = "the connection was lost during COMMIT: all of it is written, or nothing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseOptions(PoolOptions):
-    """How a database keeps its connections, and what it does with a transaction that is lost."""
-
-    settle_commits: bool = False
-    """Whether to ask the server what became of a COMMIT whose answer did not come. It costs each
-    transaction one more round trip, before COMMIT."""
-    prepared: bool = False
-    """Whether to prepare each statement once per connection (direct mode). Only where nothing is
-    between that shares sessions, so not with *proxy*."""
-    proxy: bool = False
-    """Whether a proxy such as RDS Proxy is between: then nothing is sent that would pin a session
-    (statements of more than 16,000 bytes are split), and TLS is ``verify-full`` unless the URL says
-    otherwise. ``DATABASE_PROXY=1`` sets it, too."""
-    slow_after: float | None = None
-    """After how many seconds a statement is logged as slow: its name, never its values."""
-    on_statement: Callable[[StatementEvent], object] | None = None
-    """Is called after every repository statement, in its thread: for metrics and traces."""
-
 
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
 
@@ -83,15 +53,13 @@ class Executable(Protocol):
         """Give the texts that prepare and execute it."""
 
 
-class Database(Pool):
+class Database(TransactionalPool):
     """Peewee's pooled PostgreSQL, with connections borrowed per call.
 
     A repository call outside any block borrows a connection for that call, from any thread, and
     returns it. ``with db.connection_context():`` and ``with db.atomic():`` keep one. Plain Peewee
     queries need such a block: nothing connects on its own.
     """
-
-    options: DatabaseOptions
 
     def __init__(self, name: str, options: DatabaseOptions, /, **parameters: Any) -> None:
         super().__init__(name, options, **parameters)
@@ -190,147 +158,6 @@ class Database(Pool):
         slot.prepared[text.name] = text.execute(name)
         return rows
 
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Keep a connection for the block: the thread's own if it has one, else one of the pool."""
-        if not self.connect(reuse_if_open=True):
-            yield
-            return
-        self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
-        try:
-            yield
-        finally:
-            self._state.ctx.pop()
-            self.close()
-
-    @contextmanager
-    def connection_context(self) -> Iterator[None]:
-        """Keep a connection for the block; inside another block, that one's."""
-        with self.borrowed():
-            yield
-
-    @contextmanager
-    def atomic(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Open a transaction, or a savepoint inside one; borrow a connection if none is open."""
-        with self.borrowed(), super().atomic(*args, **kwargs) as transaction:
-            yield transaction
-
-    @contextmanager
-    def transaction(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Open a transaction; borrow a connection if none is open."""
-        with self.borrowed(), super().transaction(*args, **kwargs) as transaction:
-            yield transaction
-
-    def begin(self, *args: Any, **kwargs: Any) -> None:
-        """Send BEGIN; on another connection where this thread's turns out to be lost.
-
-        Raises UnavailableError where that is lost too.
-        """
-        with Translation(nothing_written=True):
-            try:
-                super().begin(*args, **kwargs)
-            except PeeweeException:
-                if not self._state.conn.closed:
-                    raise
-                self.renew()
-                super().begin(*args, **kwargs)
-
-    def commit(self) -> None:
-        """Send COMMIT.
-
-        Raises CommitUncertainError where its answer does not come, unless ``settle_commits`` is
-        set: then the server is asked, and UnavailableError says that it has rolled back. Raises
-        HomethriveDbError (``TRANSACTION_ABORTED``) where a statement had failed before and its
-        error was caught: PostgreSQL then rolls back and reports no error.
-        """
-        transaction_id = self._transaction_id() if self.options.settle_commits else None
-        try:
-            with Translation():
-                cursor = self.execute_sql("COMMIT")
-        except UnavailableError as error:
-            if error.retryable:
-                raise
-            if not self.options.settle_commits:
-                raise CommitUncertainError(_UNCERTAIN) from error
-            if transaction_id is not None:
-                self._settle(transaction_id, error)
-            return
-        if cursor.statusmessage == "ROLLBACK":
-            raise HomethriveDbError(TRANSACTION_ABORTED, "TRANSACTION_ABORTED")
-
-    def _transaction_id(self) -> str | None:
-        """Ask which transaction this is; None where it has written nothing."""
-        with Translation(nothing_written=True):
-            row = self.execute_sql("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
-        found: str | None = row[0]
-        return found
-
-    def _settle(self, transaction_id: str, lost: UnavailableError) -> None:
-        """Return if the transaction has been committed; raise whether it was rolled back."""
-        outcome = None
-        for _ in attempts(_SETTLE_SECONDS):
-            with suppress(UnavailableError), Translation(nothing_written=True):
-                if self._state.conn.closed:
-                    self.renew()
-                query = "SELECT pg_xact_status(%s::xid8)"
-                outcome = self.execute_sql(query, (transaction_id,)).fetchone()[0]
-            if outcome == "committed":
-                return
-            if outcome == "aborted":
-                raise UnavailableError(
-                    "the connection was lost during COMMIT, and the server has rolled back",
-                    CONNECTION_LOST,
-                    retryable=True,
-                ) from lost
-        raise CommitUncertainError(_UNCERTAIN) from lost
-
-    def rollback(self) -> None:
-        """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""
-        connection = self._state.conn
-        if connection.closed:
-            return
-        try:
-            with Translation(nothing_written=True):
-                self.execute_sql("ROLLBACK")
-        except UnavailableError:
-            connection.close()
-
-    def run(self, function: Callable[[], T], /, *, patience: float = 30) -> T:
-        """Call *function* in a transaction, and again as long as nothing of it was written.
-
-        It is repeated, for *patience* seconds and with pauses that grow, where the server cannot
-        be reached, the connection is lost before COMMIT was sent, or another transaction was in
-        the way (40001, 40P01): so it must do nothing that a rollback does not undo. Inside a
-        block of the caller's it is called once, in a savepoint.
-
-        Raises what *function* raises, and CommitUncertainError as ``commit`` does.
-        """
-        if self.in_transaction():
-            with self.atomic():
-                return function()
-        for is_last in attempts(patience):
-            try:
-                with self.atomic():
-                    return function()
-            except (UnavailableError, PeeweeException) as error:
-                if is_last or not _may_be_repeated(error):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-
-def _may_be_repeated(error: UnavailableError | PeeweeException) -> bool:
-    """Say whether a transaction that failed so wrote nothing, and may succeed the next time.
-
-    Plain Peewee queries of the transaction raise Peewee's errors, all before its COMMIT.
-    """
-    ours = translate(error, nothing_written=True) or error
-    return (
-        isinstance(ours, UnavailableError)
-        and ours.retryable
-        and not isinstance(ours, PoolTimeoutError)
-        and ours.code != DEADLINE_EXCEEDED
-    )
-
 
 def create_db(
     url: str | None = None,
@@ -367,8 +194,6 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     """
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
-    if options.proxy and options.prepared:
-        raise ConfigurationError("prepared: a statement that is prepared pins a proxy's session")
     if options.proxy:
         if "options" in parameters:
             raise ConfigurationError(

@@ -38,7 +38,7 @@ class Deadline:
         self.at = at
         """By ``time.monotonic``."""
         self._gently = gently
-        self._alarms: list[_Alarm] = []
+        self._alarms: list[Alarm] = []
         self._connection: Any = None
         self._has_rung = False
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ def cut(connection: Any) -> None:
             handle.shutdown(socket.SHUT_RDWR)
 
 
-class _Alarm:
+class Alarm:
     """A function to be called, unless it is set to None before."""
 
     __slots__ = ("action",)
@@ -128,13 +128,13 @@ class _AlarmClock:
     def forget(self) -> None:
         """Begin without alarms: after a fork the thread is not there, and the lock may be held."""
         self._changed = threading.Condition()
-        self._queue: list[tuple[float, int, _Alarm]] = []
+        self._queue: list[tuple[float, int, Alarm]] = []
         self._numbers = count()
         self._is_running = False
 
-    def set(self, at: float, action: Callable[[], object]) -> _Alarm:
+    def set(self, at: float, action: Callable[[], object]) -> Alarm:
         """Have *action* called at *at*, by ``time.monotonic``."""
-        alarm = _Alarm(action)
+        alarm = Alarm(action)
         with self._changed:
             heapq.heappush(self._queue, (at, next(self._numbers), alarm))
             if not self._is_running:
@@ -158,9 +158,9 @@ class _AlarmClock:
 _clock = _AlarmClock()
 
 
-def call_at(at: float, action: Callable[[], object]) -> None:
+def call_at(at: float, action: Callable[[], object]) -> Alarm:
     """Have *action* called at *at*, by ``time.monotonic``. It must not block."""
-    _clock.set(at, action)
+    return _clock.set(at, action)
 
 
 def forget_all() -> None:

@@ -8,17 +8,14 @@ alone.
 from __future__ import annotations
 
 import logging
-import os
 import random
-import select
 import threading
 import time
 import traceback
-import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import peewee
@@ -27,48 +24,15 @@ from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db import deadlines
-from homethrive_db.connector import CONNECTION_DEFAULTS, Connector, Credentials
+from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
 from homethrive_db.deadlines import Deadline, cut, exceeded
-from homethrive_db.errors import CONNECTION_LOST, ConfigurationError, UnavailableError
+from homethrive_db.errors import CONNECTION_LOST, UnavailableError
+from homethrive_db.forks import let_go, start_anew_after_fork
+from homethrive_db.liveness import Liveness
+from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot, Slots
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """How a pool keeps its connections; every time is in seconds.
-
-    Raises ConfigurationError for a pool without connections, or a negative time.
-    """
-
-    max_connections: int = 10
-    """How many may be open at once."""
-    pool_timeout: float = 30
-    """How long a thread waits for a free one."""
-    max_lifetime: float = 1800
-    """When an idle one is replaced, however well; each is up to a tenth earlier, so that not all of
-    them end at once."""
-    max_idle: float = 600
-    """When an idle one is closed in place of being used."""
-    check_after: float = 30
-    """After how long an idle one is asked whether it still answers."""
-    check_timeout: float = 2
-    """How long it may take to answer."""
-    credentials: Credentials | None = field(default=None, repr=False)
-    """Gives user and password for each physical connection, in place of those of the URL."""
-    leak_after: float | None = None
-    """When a connection that is still held is logged, with the stack that took it. It costs a few
-    microseconds a call."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.max_connections < 1:
-            raise ConfigurationError("max_connections must be 1 or more")
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if isinstance(value, int | float) and value < 0:
-                raise ConfigurationError(f"{one.name} must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +57,7 @@ class PoolStats:
 class Pool(PooledPostgresqlDatabase):
     """Playhouse's pool, with slots that are found again and connections that are tried first."""
 
-    def __init__(self, name: str, options: PoolOptions, /, **parameters: Any) -> None:
+    def __init__(self, name: str, options: DatabaseOptions, /, **parameters: Any) -> None:
         super().__init__(
             name,
             max_connections=options.max_connections,
@@ -106,8 +70,8 @@ class Pool(PooledPostgresqlDatabase):
         self._limits = threading.local()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
-        self._is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
-        _pools.add(self)
+        self._liveness = Liveness(options)
+        start_anew_after_fork(self)
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Take a connection for this thread; wait for a free one up to ``pool_timeout`` seconds.
@@ -184,7 +148,7 @@ class Pool(PooledPostgresqlDatabase):
         cut. Raises UnavailableError (``DEADLINE_EXCEEDED``). Inside another deadline the nearer
         one holds.
         """
-        outer = self._deadline()
+        outer = self.current_deadline()
         at = time.monotonic() + seconds
         if outer is not None and outer.at <= at:
             yield
@@ -206,12 +170,13 @@ class Pool(PooledPostgresqlDatabase):
         self._dropped = Counter()
         for connection in inherited:
             if connection is not None:
-                _let_go(connection)
+                let_go(connection)
         if not self.is_closed():  # forked inside a block: to it, the connection is lost
             self._state.conn.close()
             self._slots.adopt(self._state.slot)
 
-    def _deadline(self) -> Deadline | None:
+    def current_deadline(self) -> Deadline | None:
+        """Give the deadline that holds in this thread, if any."""
         return getattr(self._limits, "deadline", None)
 
     def cursor(self, named_cursor: str | None = None) -> Any:
@@ -244,7 +209,7 @@ class Pool(PooledPostgresqlDatabase):
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Execute, within the deadline of the thread if it has one."""
-        deadline = self._deadline()
+        deadline = self.current_deadline()
         if deadline is None:
             return super().execute_sql(sql, params)
         cursor = self.cursor()
@@ -257,7 +222,7 @@ class Pool(PooledPostgresqlDatabase):
         return cursor
 
     def _check_out(self) -> Slot:
-        timeout, deadline = self.options.pool_timeout, self._deadline()
+        timeout, deadline = self.options.pool_timeout, self.current_deadline()
         if deadline is not None:
             timeout = min(timeout, deadline.seconds_left())
         slot = self._slots.take(timeout)
@@ -265,7 +230,7 @@ class Pool(PooledPostgresqlDatabase):
             if slot.leftover is not None:
                 self._close_connection(slot.leftover, "leaked")
                 slot.leftover = None
-            if slot.connection is not None and (cause := self._unfit(slot)) is not None:
+            if slot.connection is not None and (cause := self._liveness.unfit(slot)) is not None:
                 self._drop(slot, cause)
             if slot.connection is None:
                 self._open(slot)
@@ -285,56 +250,24 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "lost")
         elif connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self._drop(slot, "unclean")
-        slot.stack = None
+        if slot.alarm is not None:
+            slot.alarm.action = None
+            slot.alarm = None
         if slot.connection is None:
             self._slots.give_up(slot)
             return
-        slot.returned_at, slot.returned_at_clock = time.monotonic(), time.time()
-        if self._is_lambda:
-            slot.invocation = _invocation()
+        self._liveness.note_return(slot)
         if not self._slots.give_back(slot):
             self._drop(slot, "closed")
 
-    def _unfit(self, slot: Slot) -> str | None:
-        """Say why an idle connection is not to be used; None where it is."""
-        if slot.connection.closed:
-            return "dead"
-        now = time.monotonic()
-        if now >= slot.expires_at:
-            return "expired"
-        # A machine that sleeps may stop the one clock, and somebody may set the other back.
-        idle = max(now - slot.returned_at, time.time() - slot.returned_at_clock)
-        if idle > self.options.max_idle:
-            return "idle"
-        if slot.poll.poll(0):  # a server that closes a connection says so on it
-            return "dead" if self._answers(slot.connection) is False else None
-        if idle > self.options.check_after or (
-            self._is_lambda and slot.invocation != _invocation()
-        ):
-            return None if self._answers(slot.connection) else "unresponsive"
-        return None
-
-    def _answers(self, connection: Any) -> bool:
-        limit = Deadline(time.monotonic() + self.options.check_timeout, gently=False)
-        with limit, suppress(psycopg2.Error):
-            limit.begin(connection)
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
-            finally:
-                limit.end()
-            return not connection.closed
-        return False
-
     def _open(self, slot: Slot) -> None:
         """Put a new connection into a slot that this thread holds."""
-        deadline = self._deadline()
+        deadline = self.current_deadline()
         connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
         slot.connection = connection
         slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
-        slot.poll = select.poll()
-        slot.poll.register(connection.fileno(), select.POLLIN)
+        self._liveness.begin(slot)
         self._opened += 1
         if self.server_version is None:
             self._set_server_version(connection)
@@ -358,59 +291,22 @@ class Pool(PooledPostgresqlDatabase):
             _cut(slot)
 
     def _watch(self, slot: Slot, seconds: float) -> None:
-        """Log once a connection that is held for longer than *seconds*."""
-        slot.stack = stack = traceback.StackSummary.extract(
-            traceback.walk_stack(None), lookup_lines=False
-        )
+        """Log a connection that is held for longer than *seconds*, with the stack that took it."""
+        holder = threading.current_thread().name
+        stack = traceback.StackSummary.extract(traceback.walk_stack(None), lookup_lines=False)
 
         def tell() -> None:
-            if slot.stack is stack:
-                taken = "".join(reversed(stack.format()))
-                logger.warning(
-                    "a connection has been held for more than %g s by %s; it was taken at\n%s",
-                    seconds,
-                    slot.owner.name if slot.owner else "nobody",
-                    taken,
-                )
+            logger.warning(
+                "a connection has been held for more than %g s by %s; it was taken at\n%s",
+                seconds,
+                holder,
+                "".join(reversed(stack.format())),
+            )
 
-        deadlines.call_at(slot.taken_at + seconds, tell)
+        slot.alarm = deadlines.call_at(slot.taken_at + seconds, tell)
 
 
 def _cut(slot: Slot) -> None:
     connection = slot.connection
     if connection is not None:  # else its thread is about to connect
         cut(connection)
-
-
-def _invocation() -> str | None:
-    """Name the invocation of AWS Lambda: between two of them the process may have been frozen."""
-    return os.environ.get("_X_AMZN_TRACE_ID")
-
-
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _let_go(connection: Any) -> None:
-    """Leave a parent's session alone: what this process still sends on it goes nowhere."""
-    _inherited.append(connection)
-    with suppress(OSError, psycopg2.Error):
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, connection.fileno())
-        os.close(nowhere)
-
-
-# What a parent process opened, kept from being collected: that would close it for the parent too.
-_inherited: list[Any] = []
-
-
-def _start_anew() -> None:
-    """Let a forked process begin with empty pools and locks of its own.
-
-    The parent may have been forked while other threads of it held a lock, or used a connection.
-    """
-    deadlines.forget_all()
-    for pool in list(_pools):
-        pool.start_anew()
-
-
-os.register_at_fork(after_in_child=_start_anew)

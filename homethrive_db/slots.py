@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from homethrive_db.deadlines import Alarm
 from homethrive_db.errors import PoolTimeoutError
 
 
@@ -16,6 +16,7 @@ class Slot:
     """A place in a pool, and the connection that is in it."""
 
     __slots__ = (
+        "alarm",
         "connection",
         "expires_at",
         "invocation",
@@ -26,7 +27,6 @@ class Slot:
         "prepared",
         "returned_at",
         "returned_at_clock",
-        "stack",
         "taken_at",
     )
 
@@ -45,7 +45,8 @@ class Slot:
         self.returned_at_clock = 0.0
         self.expires_at = 0.0
         self.invocation: str | None = None
-        self.stack: traceback.StackSummary | None = None
+        self.alarm: Alarm | None = None
+        """Tells that it has been held for long."""
 
     def holder(self, now: float) -> str:
         """Say who holds it, and since when."""

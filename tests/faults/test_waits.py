@@ -172,6 +172,34 @@ def test_a_deadline_ends_the_wait_for_a_halted_backend(server, url, make_db):
     assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", False)
 
 
+def test_a_deadline_ends_the_wait_for_begin_and_rollback(server, url, make_db):
+    db = make_db(url)
+    with db.connection_context():
+        with halted(db.connection().info.backend_pid):
+            began = time.monotonic()
+            with pytest.raises(UnavailableError) as caught, db.deadline(0.3), db.atomic():
+                pytest.fail("it was not to begin")
+            assert caught.value.code == "DEADLINE_EXCEEDED"
+        with (
+            pytest.raises(UnavailableError),
+            db.deadline(0.3),
+            db.atomic(),
+            halted(db.connection().info.backend_pid),
+        ):
+            db.execute_sql("SELECT 1")
+        assert time.monotonic() - began < 2
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_repeated_attempts_end_with_the_deadline(server, url, make_db):
+    db = make_db(url)
+    server.stop()
+    began = time.monotonic()
+    with pytest.raises(UnavailableError), db.deadline(0.3):
+        db.run(lambda: db.execute_sql("SELECT 1"))
+    assert time.monotonic() - began < 2
+
+
 def test_a_deadline_ends_the_wait_for_a_connection(url, make_db):
     db = make_db(url, max_connections=1)
     holding, done = threading.Event(), threading.Event()

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from homethrive_db import ConfigurationError, Repositories, ValidationError, create_db
+from homethrive_db.liveness import Liveness
 from homethrive_db.observing import StatementEvent
 
 
@@ -77,16 +78,14 @@ def test_one_that_was_idle_for_long_is_closed(make_db, later):
 @pytest.fixture
 def questions(monkeypatch):
     """Count the questions whether a connection still answers."""
-    from homethrive_db.pool import Pool
-
     asked = []
-    answers = Pool._answers
+    answers = Liveness._answers
 
-    def ask(pool, connection):
+    def ask(liveness, connection):
         asked.append(connection)
-        return answers(pool, connection)
+        return answers(liveness, connection)
 
-    monkeypatch.setattr(Pool, "_answers", ask)
+    monkeypatch.setattr(Liveness, "_answers", ask)
     return asked
 
 

@@ -1,0 +1,71 @@
+"""Whether an idle connection may be used; it is asked only where something speaks against it."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import suppress
+from typing import Any
+
+import psycopg2
+
+from homethrive_db.deadlines import Deadline
+from homethrive_db.options import DatabaseOptions
+from homethrive_db.slots import Slot
+
+
+class Liveness:
+    """Judges the connections of one pool."""
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        self._options = options
+        self._is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+    def begin(self, slot: Slot) -> None:
+        """Take note of a slot's new connection."""
+        slot.poll = select.poll()
+        slot.poll.register(slot.connection.fileno(), select.POLLIN)
+
+    def note_return(self, slot: Slot) -> None:
+        """Take note of when a connection becomes idle."""
+        slot.returned_at, slot.returned_at_clock = time.monotonic(), time.time()
+        if self._is_lambda:
+            slot.invocation = _invocation()
+
+    def unfit(self, slot: Slot) -> str | None:
+        """Say why an idle connection is not to be used; None where it is."""
+        if slot.connection.closed:
+            return "dead"
+        now = time.monotonic()
+        if now >= slot.expires_at:
+            return "expired"
+        # A machine that sleeps may stop the one clock, and somebody may set the other back.
+        idle = max(now - slot.returned_at, time.time() - slot.returned_at_clock)
+        if idle > self._options.max_idle:
+            return "idle"
+        if slot.poll.poll(0):  # a server that closes a connection says so on it
+            return None if self._answers(slot.connection) else "dead"
+        if idle > self._options.check_after or self._may_have_been_frozen(slot):
+            return None if self._answers(slot.connection) else "unresponsive"
+        return None
+
+    def _may_have_been_frozen(self, slot: Slot) -> bool:
+        return self._is_lambda and slot.invocation != _invocation()
+
+    def _answers(self, connection: Any) -> bool:
+        limit = Deadline(time.monotonic() + self._options.check_timeout, gently=False)
+        with limit, suppress(psycopg2.Error):
+            limit.begin(connection)
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+            finally:
+                limit.end()
+            return not connection.closed
+        return False
+
+
+def _invocation() -> str | None:
+    """Name the invocation of AWS Lambda: between two of them the process may have been frozen."""
+    return os.environ.get("_X_AMZN_TRACE_ID")
