@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
+import psycopg2
 from peewee import DatabaseProxy, PeeweeException
 
 from homethrive_db import settings
@@ -97,41 +98,44 @@ class Database(TransactionalPool):
         Where the connection is lost outside of any block, a statement that is idempotent is run
         once more. Raises the errors of ``homethrive_db.errors`` in place of the driver's.
         """
-        is_in_block = not self.is_closed()
-        try:
+        if not self._state.closed:
             return self._rows(statement, parameters)
-        except UnavailableError as error:
-            if is_in_block or error.code != CONNECTION_LOST or not statement.is_idempotent:
-                raise
-        return self._rows(statement, parameters)
+        for may_be_repeated in (statement.is_idempotent, False):
+            self.connect()
+            try:
+                return self._rows(statement, parameters)
+            except UnavailableError as error:
+                if error.code != CONNECTION_LOST or not may_be_repeated:
+                    raise
+            finally:
+                self.close()
+        raise AssertionError("the second attempt returns or raises")
 
     def _rows(self, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
         _, constants = statement.compiled()
         values = {**constants, **parameters} if constants else parameters
-        is_borrowed = self.connect(reuse_if_open=True)
-        try:
-            translation = Translation(nothing_written=self.in_transaction() or statement.is_read)
-            if self._observer is None:
-                with translation:
-                    return self._fetch(statement, values)
-            with self._observer.watch(statement.name) as seen, translation:
-                rows = self._fetch(statement, values)
-                seen.extend(rows)
-                return rows
-        finally:
-            if is_borrowed:
-                self.close()
+        nothing_written = statement.is_read or self.in_transaction()
+        if self._observer is None:
+            with Translation(nothing_written=nothing_written):
+                return self._fetch(statement, values)
+        with (
+            self._observer.watch(statement.name) as seen,
+            Translation(nothing_written=nothing_written),
+        ):
+            rows = self._fetch(statement, values)
+            seen.extend(rows)
+            return rows
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
         if self.options.prepared:
             return self._fetch_prepared(statement.prepared(), values)
-        rows: list[Row] = self.execute_sql(statement.compiled()[0], values).fetchall()
+        rows: list[Row] = self.send(statement.compiled()[0], values).fetchall()
         return rows
 
     def _fetch_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
         try:
             return self._execute_prepared(text, values)
-        except PeeweeException as error:
+        except (psycopg2.Error, PeeweeException) as error:
             if sqlstate(error) not in OUTDATED_STATES:
                 raise
             self._state.slot.prepared.clear()
@@ -149,12 +153,12 @@ class Database(TransactionalPool):
             self.renew()
         known = slot.prepared.get(text.name)
         if known is not None:
-            rows: list[Row] = self.execute_sql(known, values).fetchall()
+            rows: list[Row] = self.send(known, values).fetchall()
             return rows
         # A name of its own each time: where only EXECUTE failed, the former is taken for good.
         slot.preparations += 1
         name = f"{text.name}_{slot.preparations}"
-        rows = self.execute_sql(text.prepare_and_execute(name), values).fetchall()
+        rows = self.send(text.prepare_and_execute(name), values).fetchall()
         slot.prepared[text.name] = text.execute(name)
         return rows
 

@@ -10,8 +10,8 @@ import heapq
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -61,6 +61,19 @@ class Deadline:
         """Call the alarms off."""
         for alarm in self._alarms:
             alarm.action = None
+
+    @contextmanager
+    def watching(self, connection: Any) -> Iterator[None]:
+        """Watch over what *connection* does in the block.
+
+        Raises UnavailableError where it is too late, before or after.
+        """
+        self.begin(connection)
+        try:
+            yield
+        finally:
+            if self.end():
+                raise exceeded(nothing_written=False)
 
     def begin(self, connection: Any) -> None:
         """Watch over *connection*, about to wait. Raises UnavailableError where it is too late."""

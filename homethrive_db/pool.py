@@ -25,7 +25,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db import deadlines
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
-from homethrive_db.deadlines import Deadline, cut, exceeded
+from homethrive_db.deadlines import Deadline, cut
 from homethrive_db.errors import CONNECTION_LOST, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
@@ -185,20 +185,25 @@ class Pool(PooledPostgresqlDatabase):
         Raises UnavailableError inside a transaction that was lost with it, and InterfaceError
         where no connection is open in this thread.
         """
-        if self.is_closed():
+        self._live_connection()
+        return super().cursor(named_cursor)
+
+    def _live_connection(self) -> Any:
+        state = self._state
+        if state.closed:
             raise peewee.InterfaceError(
                 "no connection is open in this thread: put the query into "
                 "`with db.connection_context():` or `with db.atomic():`"
             )
-        if self._state.conn.closed:
-            if self.in_transaction():
+        if state.conn.closed:
+            if state.transactions:
                 raise UnavailableError(
                     "the connection was lost, and with it the transaction",
                     CONNECTION_LOST,
                     retryable=True,
                 )
             self.renew()
-        return super().cursor(named_cursor)
+        return state.conn
 
     def renew(self) -> None:
         """Put a new connection in the place of this thread's, which is lost."""
@@ -212,13 +217,21 @@ class Pool(PooledPostgresqlDatabase):
         deadline = self.current_deadline()
         if deadline is None:
             return super().execute_sql(sql, params)
-        cursor = self.cursor()
-        deadline.begin(cursor.connection)
-        try:
-            cursor.execute(sql, params or ())
-        finally:
-            if deadline.end():
-                raise exceeded(nothing_written=False)
+        with deadline.watching(self._live_connection()):
+            return super().execute_sql(sql, params)
+
+    def send(self, sql: str, values: Mapping[str, object]) -> Any:
+        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
+        if self.query_hooks:
+            return self.execute_sql(sql, values)
+        connection = self._live_connection()
+        cursor = connection.cursor()
+        deadline = self.current_deadline()
+        if deadline is None:
+            cursor.execute(sql, values)
+        else:
+            with deadline.watching(connection):
+                cursor.execute(sql, values)
         return cursor
 
     def _check_out(self) -> Slot:

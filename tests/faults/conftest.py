@@ -26,11 +26,11 @@ def one_server():
 @pytest.fixture
 def server(one_server):
     """Give the server, in order."""
-    if one_server.process.poll() is not None:
+    if not one_server.daemon.runs:
         one_server.start()
     one_server.execute("TRUNCATE written", database=DATABASE)
     yield one_server
-    if one_server.process.poll() is not None:
+    if not one_server.daemon.runs:
         one_server.start()
     one_server.terminate_backends(DATABASE)
 

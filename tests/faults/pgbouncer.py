@@ -1,12 +1,12 @@
 """PgBouncer in transaction mode, of a test's own."""
 
 import shutil
-import subprocess
+import signal
 from contextlib import contextmanager
 
 import psycopg2
 
-from tests.faults.servers import as_another_user, folder_of_its_own, free_port
+from tests.faults.servers import Daemon, folder_of_its_own, free_port
 from tests.waiting import wait_until
 
 CONFIGURATION = """
@@ -29,7 +29,7 @@ class PgBouncer:
     def __init__(self, folder, target, size):
         self.folder = folder
         self.port = free_port()
-        self.process = None
+        self.daemon = None
         text = CONFIGURATION.format(target=target, port=self.port, size=size)
         folder.joinpath("pgbouncer.ini").write_text(text)
 
@@ -39,27 +39,19 @@ class PgBouncer:
     def start(self):
         program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
         assert program, "pgbouncer is not there: apt-get install pgbouncer"
-        with self.folder.joinpath("log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [program, "pgbouncer.ini"],
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                **as_another_user(),
-            )
+        self.daemon = Daemon(self.folder, [program, "pgbouncer.ini"], signal.SIGKILL)
         wait_until(self.answers)
 
     def answers(self):
         try:
             psycopg2.connect(self.url("postgres")).close()
         except psycopg2.OperationalError:
-            assert self.process.poll() is None, self.folder.joinpath("log").read_text()
+            assert self.daemon.runs, self.folder.joinpath("log").read_text()
             return False
         return True
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        self.daemon.stop(signal.SIGKILL)
 
     def restart(self):
         self.stop()

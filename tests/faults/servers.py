@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,39 @@ from pathlib import Path
 import psycopg2
 
 from homethrive_db import embedded
+from tests.faults import guard
 from tests.waiting import wait_until
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-def as_another_user():
-    """Say as whom to run what refuses to run as root."""
-    return {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+UNPRIVILEGED = "nobody" if os.geteuid() == 0 else ""
+"""As whom to run what refuses to run as root."""
+
+
+class Daemon:
+    """A program that runs until it is stopped, or this process ends, however that comes about."""
+
+    def __init__(self, folder, command, ending):
+        with folder.joinpath("log").open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, guard.__file__, str(ending.value), UNPRIVILEGED, *command],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        self._pid = int(self._guard.stdout.readline())
+
+    @property
+    def runs(self):
+        return self._guard.poll() is None
+
+    def stop(self, how):
+        os.kill(self._pid, how)
+        self._guard.wait(timeout=60)
+        self._guard.stdin.close()
+        self._guard.stdout.close()
 
 
 def free_port():
@@ -41,7 +67,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self.settings = {**FAST, **settings}
-        self.process = None
+        self.daemon = None
         wheel = embedded._import_pgserver()
         self._programs = Path(wheel.POSTGRES_VERSIONS[version])
         if os.geteuid() == 0:
@@ -54,7 +80,7 @@ class Server:
             cwd=self.folder,
             check=True,
             capture_output=True,
-            **as_another_user(),
+            **guard.as_user(UNPRIVILEGED),
         )
 
     def url(self, database="postgres", host="127.0.0.1", port=None):
@@ -62,18 +88,9 @@ class Server:
 
     def start(self, *, wait=True):
         options = [f"-c{name}={value}" for name, value in self.settings.items()]
-        with self.folder.joinpath("log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    self._programs / "postgres",
-                    *("-D", "data", "-h", "127.0.0.1", "-p", str(self.port)),
-                    *("-k", str(self.folder), *options),
-                ],
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                **as_another_user(),
-            )
+        listening = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
+        command = [str(self._programs / "postgres"), "-D", "data", *listening, *options]
+        self.daemon = Daemon(self.folder, command, signal.SIGQUIT)
         if wait:
             wait_until(self.answers)
 
@@ -86,8 +103,7 @@ class Server:
 
     def stop(self, how=signal.SIGINT):
         """Stop: SIGINT ends every session, SIGTERM waits for them, SIGQUIT is a crash."""
-        self.process.send_signal(how)
-        self.process.wait(timeout=60)
+        self.daemon.stop(how)
 
     def restart(self):
         self.stop()
@@ -140,5 +156,5 @@ def running(version=18, **settings):
         try:
             yield server
         finally:
-            if server.process.poll() is None:
+            if server.daemon.runs:
                 server.stop(signal.SIGQUIT)

@@ -1,0 +1,513 @@
+"""The reference: psycopg2 with the best SQL there is, written out for each call.
+
+The same job as the repositories': the access rule, outcomes, entities. No input is checked and no
+error translated. It runs on the connection that it is given.
+"""
+
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+from homethrive_db import (
+    CaregiverAccess,
+    CaregiverAccessWithUser,
+    CareRecipient,
+    DoseKey,
+    DoseOutcome,
+    DoseTaken,
+    Medication,
+    MedicationSchedule,
+    MedicationWithSchedules,
+    OutcomeStatus,
+    TakenInfo,
+    User,
+    UserLookup,
+)
+
+_USER = """clerk_user_id, email, display_name, image_url, timezone, is_recipient, is_caregiver,
+    has_completed_onboarding, created_at, updated_at"""
+_PROFILE = "{0}id, {0}user_id, {0}created_by_user_id, {0}display_name, {0}timezone, {0}created_at, {0}updated_at"
+_ACCESS = """{0}id, {0}caregiver_user_id, {0}recipient_user_id, {0}status, {0}requested_at,
+    {0}approved_at, {0}revoked_at, {0}created_at, {0}updated_at"""
+_MEDICATION = """{0}id, {0}recipient_id, {0}name, {0}instructions, {0}is_active, {0}inactive_at,
+    {0}created_at, {0}updated_at"""
+_SCHEDULE = """{0}id, {0}medication_id, {0}recurrence, {0}time_of_day, {0}timezone, {0}days_of_week,
+    {0}start_date, {0}end_date, {0}dosage_notes, {0}created_at, {0}updated_at"""
+_DOSE = """{0}id, {0}recipient_id, {0}medication_id, {0}schedule_id, {0}scheduled_for, {0}taken_at,
+    {0}taken_by_user_id"""
+
+_REACHED = """(r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s
+    OR r.user_id = ANY (ARRAY (SELECT recipient_user_id FROM caregiver_access
+        WHERE caregiver_user_id = %(user_id)s AND status = 'approved')))"""
+_OF_MEDICATION = f"care_recipients r ON r.id = m.recipient_id AND {_REACHED}"
+_OF_SCHEDULE = f"medications m ON m.id = s.medication_id JOIN {_OF_MEDICATION}"
+
+
+class ByHand:
+    """All calls, on one connection."""
+
+    name = "psycopg2 by hand"
+
+    def __init__(self, connection: Any) -> None:
+        self._cursor = connection.cursor()
+        for repository in (Users, CareRecipients, CaregiverAccesses, Medications, Schedules, Doses):
+            setattr(self, repository.attribute, repository(self._cursor))
+
+
+class _Calls:
+    attribute = ""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def _all(self, sql: str, make: Any, **values: Any) -> list[Any]:
+        self._cursor.execute(sql, values)
+        return [make(*row) for row in self._cursor.fetchall()]
+
+    def _one(self, sql: str, make: Any, **values: Any) -> Any:
+        self._cursor.execute(sql, values)
+        row = self._cursor.fetchone()
+        return None if row is None else make(*row)
+
+
+class Users(_Calls):
+    attribute = "users"
+
+    def find_by_clerk_user_id(self, clerk_user_id):
+        return self._one(_FIND_USER, User, clerk_user_id=clerk_user_id)
+
+    def upsert(self, clerk_user_id, *, display_name):
+        return self._one(
+            _UPSERT_USER, User, clerk_user_id=clerk_user_id, display_name=display_name
+        )
+
+    def complete_onboarding(self, clerk_user_id, **values):
+        return self._one(_ONBOARD, User, clerk_user_id=clerk_user_id, **values)
+
+    def update_roles(self, clerk_user_id, **roles):
+        return self._one(_ROLES, User, clerk_user_id=clerk_user_id, **roles)
+
+
+_FIND_USER = f"SELECT {_USER} FROM users WHERE clerk_user_id = %(clerk_user_id)s"
+_UPSERT_USER = f"""INSERT INTO users (clerk_user_id, display_name) VALUES
+    (%(clerk_user_id)s, %(display_name)s) ON CONFLICT (clerk_user_id) DO UPDATE
+    SET display_name = EXCLUDED.display_name, updated_at = now() RETURNING {_USER}"""
+_ONBOARD = f"""UPDATE users SET display_name = %(display_name)s, timezone = %(timezone)s,
+    is_recipient = %(is_recipient)s, is_caregiver = %(is_caregiver)s,
+    has_completed_onboarding = true, updated_at = now()
+    WHERE clerk_user_id = %(clerk_user_id)s RETURNING {_USER}"""
+_ROLES = f"""UPDATE users SET is_recipient = %(is_recipient)s, is_caregiver = %(is_caregiver)s,
+    updated_at = now() WHERE clerk_user_id = %(clerk_user_id)s RETURNING {_USER}"""
+
+
+class CareRecipients(_Calls):
+    attribute = "care_recipients"
+
+    def find_by_id(self, user_id, recipient_id):
+        return self._one(_FIND_PROFILE, CareRecipient, user_id=user_id, recipient_id=recipient_id)
+
+    def find_by_user_id(self, user_id):
+        return self._one(_FIND_OWN_PROFILE, CareRecipient, user_id=user_id)
+
+    def list_for_caregiver(self, user_id):
+        return self._all(_LIST_PROFILES, CareRecipient, user_id=user_id)
+
+    def create(self, user_id, *, display_name):
+        return self._one(_CREATE_PROFILE, CareRecipient, user_id=user_id, display_name=display_name)
+
+    def find_or_create_own_profile(self, user_id, display_name):
+        found = self._one(_FIND_OWN_PROFILE, CareRecipient, user_id=user_id)
+        if found is not None and found.created_by_user_id is not None:
+            return found
+        return self._one(_OWN_PROFILE, CareRecipient, user_id=user_id, display_name=display_name)
+
+    def update(self, user_id, recipient_id, *, display_name):
+        return self._one(
+            _UPDATE_PROFILE,
+            CareRecipient,
+            user_id=user_id,
+            recipient_id=recipient_id,
+            display_name=display_name,
+        )
+
+
+_P, _R = _PROFILE.format(""), _PROFILE.format("r.")
+_FIND_PROFILE = f"SELECT {_R} FROM care_recipients r WHERE r.id = %(recipient_id)s AND {_REACHED}"
+_FIND_OWN_PROFILE = f"SELECT {_P} FROM care_recipients WHERE user_id = %(user_id)s"
+_LIST_PROFILES = f"""SELECT {_R} FROM care_recipients r WHERE r.created_by_user_id = %(user_id)s
+    OR r.user_id = ANY (ARRAY (SELECT recipient_user_id FROM caregiver_access
+        WHERE caregiver_user_id = %(user_id)s AND status = 'approved'))
+    ORDER BY r.created_at, r.id"""
+_CREATE_PROFILE = f"""INSERT INTO care_recipients (created_by_user_id, display_name)
+    VALUES (%(user_id)s, %(display_name)s) RETURNING {_P}"""
+_OWN_PROFILE = f"""INSERT INTO care_recipients (user_id, created_by_user_id, display_name)
+    VALUES (%(user_id)s, %(user_id)s, %(display_name)s)
+    ON CONFLICT (user_id) DO UPDATE SET created_by_user_id = EXCLUDED.created_by_user_id
+    RETURNING {_P}"""
+_UPDATE_PROFILE = f"""UPDATE care_recipients r SET display_name = %(display_name)s,
+    updated_at = now() WHERE r.id = %(recipient_id)s AND {_REACHED} RETURNING {_R}"""
+
+
+class CaregiverAccesses(_Calls):
+    attribute = "caregiver_access"
+
+    def find_user_by_email(self, email):
+        found = self._all(_FIND_BY_EMAIL, UserLookup, email=email)
+        return found[0] if found else None
+
+    def find_by_id(self, access_id):
+        return self._one(_FIND_ACCESS, CaregiverAccess.from_row, access_id=access_id)
+
+    def find_active_access(self, caregiver_user_id, recipient_user_id):
+        return self._one(
+            _FIND_ACTIVE, CaregiverAccess.from_row, caregiver=caregiver_user_id, of=recipient_user_id
+        )
+
+    def has_approved_access(self, caregiver_user_id, recipient_user_id):
+        self._cursor.execute(_HAS_ACCESS, {"caregiver": caregiver_user_id, "of": recipient_user_id})
+        return self._cursor.fetchone() is not None
+
+    def approved_recipient_user_ids(self, caregiver_user_id):
+        self._cursor.execute(_APPROVED, {"caregiver": caregiver_user_id})
+        return [user_id for (user_id,) in self._cursor.fetchall()]
+
+    def list_caregivers_for_recipient(self, recipient_user_id):
+        return self._all(_CAREGIVERS, CaregiverAccessWithUser.from_row, user_id=recipient_user_id)
+
+    def list_recipients_for_caregiver(self, caregiver_user_id):
+        return self._all(_RECIPIENTS, CaregiverAccessWithUser.from_row, user_id=caregiver_user_id)
+
+    def create(self, *, caregiver_user_id, recipient_user_id, status, requested_at):
+        return self._one(
+            _CREATE_ACCESS,
+            CaregiverAccess.from_row,
+            caregiver=caregiver_user_id,
+            of=recipient_user_id,
+            status=status,
+            requested_at=requested_at,
+        )
+
+    def update_status(self, access_id, status, *, revoked_at):
+        return self._one(
+            _REVOKE, CaregiverAccess.from_row, access_id=access_id, status=status, at=revoked_at
+        )
+
+    def approve_request(self, recipient_user_id, access_id, at):
+        return self._one(
+            _APPROVE.format("recipient_user_id"),
+            CaregiverAccess.from_row,
+            user_id=recipient_user_id,
+            access_id=access_id,
+            at=at,
+        )
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        return self._one(
+            _APPROVE.format("caregiver_user_id"),
+            CaregiverAccess.from_row,
+            user_id=caregiver_user_id,
+            access_id=access_id,
+            at=at,
+        )
+
+    def revoke(self, user_id, access_id, at):
+        return self._one(
+            _REVOKE_BY, CaregiverAccess.from_row, user_id=user_id, access_id=access_id, at=at
+        )
+
+
+_A, _C = _ACCESS.format(""), _ACCESS.format("a.")
+_FIND_BY_EMAIL = """SELECT clerk_user_id, email, display_name FROM users
+    WHERE lower(email) = lower(%(email)s) LIMIT 2"""
+_FIND_ACCESS = f"SELECT {_A} FROM caregiver_access WHERE id = %(access_id)s"
+_BETWEEN = "caregiver_user_id = %(caregiver)s AND recipient_user_id = %(of)s"
+_FIND_ACTIVE = f"SELECT {_A} FROM caregiver_access WHERE {_BETWEEN} AND status <> 'revoked'"
+_HAS_ACCESS = f"SELECT 1 FROM caregiver_access WHERE {_BETWEEN} AND status = 'approved'"
+_APPROVED = """SELECT recipient_user_id FROM caregiver_access
+    WHERE caregiver_user_id = %(caregiver)s AND status = 'approved' ORDER BY created_at, id"""
+_CAREGIVERS = f"""SELECT {_C}, coalesce(r.display_name, u.display_name, u.email), u.email,
+    NULL, NULL, NULL, NULL
+    FROM caregiver_access a JOIN users u ON u.clerk_user_id = a.caregiver_user_id
+    LEFT JOIN care_recipients r ON r.user_id = u.clerk_user_id
+    WHERE a.recipient_user_id = %(user_id)s AND a.status <> 'revoked' ORDER BY a.created_at, a.id"""
+_RECIPIENTS = f"""SELECT {_C}, NULL, NULL, r.display_name, u.email, r.id, r.timezone
+    FROM caregiver_access a JOIN users u ON u.clerk_user_id = a.recipient_user_id
+    LEFT JOIN care_recipients r ON r.user_id = u.clerk_user_id
+    WHERE a.caregiver_user_id = %(user_id)s AND a.status <> 'revoked' ORDER BY a.created_at, a.id"""
+_CREATE_ACCESS = f"""INSERT INTO caregiver_access
+    (caregiver_user_id, recipient_user_id, status, requested_at)
+    VALUES (%(caregiver)s, %(of)s, %(status)s, %(requested_at)s)
+    ON CONFLICT DO NOTHING RETURNING {_A}"""
+_REVOKE = f"""UPDATE caregiver_access SET status = %(status)s, revoked_at = %(at)s,
+    updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked' RETURNING {_A}"""
+_APPROVE = f"""UPDATE caregiver_access SET status = 'approved', approved_at = %(at)s,
+    updated_at = now() WHERE id = %(access_id)s AND {{0}} = %(user_id)s
+    AND status IN ('pending_request', 'pending_invite') RETURNING {_A}"""
+_REVOKE_BY = f"""UPDATE caregiver_access SET status = 'revoked', revoked_at = %(at)s,
+    updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked'
+    AND (caregiver_user_id = %(user_id)s OR recipient_user_id = %(user_id)s) RETURNING {_A}"""
+
+
+class Medications(_Calls):
+    attribute = "medications"
+
+    def find_by_id(self, user_id, medication_id):
+        return self._one(_FIND_MEDICATION, Medication, user_id=user_id, medication_id=medication_id)
+
+    def list_by_recipient(self, user_id, recipient_id):
+        return self._all(_LIST_MEDICATIONS, Medication, user_id=user_id, recipient_id=recipient_id)
+
+    def create(self, user_id, recipient_id, *, name):
+        return self._one(
+            _CREATE_MEDICATION,
+            Medication,
+            user_id=user_id,
+            recipient_id=recipient_id,
+            name=name,
+            instructions=None,
+        )
+
+    def create_with_schedules(self, user_id, recipient_id, medication, schedules):
+        self._cursor.execute(
+            _CREATE_WITH_SCHEDULES,
+            {
+                "user_id": user_id,
+                "recipient_id": recipient_id,
+                "name": medication.name,
+                "instructions": medication.instructions,
+                **_arrays(schedules),
+            },
+        )
+        rows = self._cursor.fetchall()
+        return MedicationWithSchedules(
+            Medication(*rows[0][:8]), [MedicationSchedule.from_row(*row[8:]) for row in rows]
+        )
+
+    def update(self, user_id, medication_id, *, name):
+        return self._one(
+            _UPDATE_MEDICATION.format("name = %(name)s"),
+            Medication,
+            user_id=user_id,
+            medication_id=medication_id,
+            name=name,
+        )
+
+    def set_inactive(self, user_id, medication_id, inactive_at):
+        return self._one(
+            _UPDATE_MEDICATION.format(
+                "is_active = false, inactive_at = greatest(m.inactive_at, %(at)s)"
+            ),
+            Medication,
+            user_id=user_id,
+            medication_id=medication_id,
+            at=inactive_at,
+        )
+
+    def set_active(self, user_id, medication_id):
+        return self._one(
+            _UPDATE_MEDICATION.format("is_active = true, inactive_at = NULL"),
+            Medication,
+            user_id=user_id,
+            medication_id=medication_id,
+        )
+
+
+def _arrays(schedules):
+    return {
+        "ids": [uuid4() for _ in schedules],
+        "recurrences": [one.recurrence for one in schedules],
+        "times": [f"{one.time_of_day:%H:%M}" for one in schedules],
+        "starts": [one.start_date for one in schedules],
+        "ends": [one.end_date for one in schedules],
+        "notes": [one.dosage_notes for one in schedules],
+    }
+
+
+_M, _S = _MEDICATION.format("m."), _SCHEDULE.format("s.")
+_FIND_MEDICATION = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
+    WHERE m.id = %(medication_id)s"""
+_LIST_MEDICATIONS = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
+    WHERE m.recipient_id = %(recipient_id)s AND m.is_active ORDER BY m.created_at, m.id"""
+_NEW_MEDICATION = f"""INSERT INTO medications AS m
+    (recipient_id, name, instructions, created_by_user_id)
+    SELECT r.id, %(name)s, %(instructions)s, %(user_id)s FROM care_recipients r
+    WHERE r.id = %(recipient_id)s AND {_REACHED} RETURNING {_M}"""
+_CREATE_MEDICATION = _NEW_MEDICATION
+_NEW_SCHEDULES = """unnest(%(ids)s::uuid[], %(recurrences)s::recurrence_type_enum[],
+    %(times)s::text[], %(starts)s::date[], %(ends)s::date[], %(notes)s::text[]) WITH ORDINALITY
+    AS n (id, recurrence, time_of_day, start_date, end_date, dosage_notes, position)"""
+_INSERT_SCHEDULES = """INSERT INTO medication_schedules AS s (id, medication_id, recurrence,
+    time_of_day, start_date, end_date, dosage_notes, created_by_user_id, created_at, updated_at)"""
+_CREATE_WITH_SCHEDULES = f"""WITH m AS ({_NEW_MEDICATION}), s AS ({_INSERT_SCHEDULES}
+    SELECT n.id, m.id, n.recurrence, n.time_of_day, n.start_date, n.end_date, n.dosage_notes,
+        %(user_id)s, now() + n.position * interval '1 microsecond', now()
+    FROM m, {_NEW_SCHEDULES} RETURNING {_S})
+    SELECT {_M}, {_S} FROM m, s ORDER BY s.created_at"""
+_UPDATE_MEDICATION = f"""UPDATE medications m SET {{0}}, updated_at = now()
+    FROM care_recipients r WHERE m.id = %(medication_id)s AND r.id = m.recipient_id
+    AND {_REACHED} RETURNING {_M}"""
+
+
+class Schedules(_Calls):
+    attribute = "schedules"
+
+    def find_by_id(self, user_id, schedule_id):
+        return self._one(
+            _FIND_SCHEDULE, MedicationSchedule.from_row, user_id=user_id, schedule_id=schedule_id
+        )
+
+    def list_by_medication(self, user_id, medication_id):
+        return self._all(
+            _LIST_SCHEDULES.format("m.id = %(id)s"),
+            MedicationSchedule.from_row,
+            user_id=user_id,
+            id=medication_id,
+        )
+
+    def list_by_recipient(self, user_id, recipient_id):
+        return self._all(
+            _LIST_SCHEDULES.format("m.recipient_id = %(id)s"),
+            MedicationSchedule.from_row,
+            user_id=user_id,
+            id=recipient_id,
+        )
+
+    def create_many(self, user_id, schedules):
+        pairs = [(key, one) for key, new in schedules.items() for one in new]
+        return self._all(
+            _CREATE_SCHEDULES,
+            MedicationSchedule.from_row,
+            user_id=user_id,
+            medications=[key for key, _ in pairs],
+            **_arrays([one for _, one in pairs]),
+        )
+
+    def update(self, user_id, schedule_id, *, dosage_notes):
+        return self._one(
+            _UPDATE_SCHEDULE,
+            MedicationSchedule.from_row,
+            user_id=user_id,
+            schedule_id=schedule_id,
+            dosage_notes=dosage_notes,
+        )
+
+    def count_active_by_medication(self, user_id, medication_id):
+        self._cursor.execute(_ENDS, {"user_id": user_id, "medication_id": medication_id})
+        today = date.today()
+        return sum(end is None or end >= today for (end,) in self._cursor.fetchall())
+
+
+_FIND_SCHEDULE = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    WHERE s.id = %(schedule_id)s"""
+_LIST_SCHEDULES = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    WHERE {{0}} ORDER BY s.created_at, s.id"""
+_CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.* FROM
+        unnest(%(medications)s::uuid[]) WITH ORDINALITY AS w (medication_id, number)
+        JOIN {_NEW_SCHEDULES} ON n.position = w.number),
+    reached AS (SELECT m.id FROM medications m JOIN {_OF_MEDICATION}
+        WHERE m.id IN (SELECT medication_id FROM wanted)),
+    s AS ({_INSERT_SCHEDULES} SELECT n.id, n.medication_id, n.recurrence, n.time_of_day,
+        n.start_date, n.end_date, n.dosage_notes, %(user_id)s,
+        now() + n.position * interval '1 microsecond', now() FROM wanted n
+        WHERE NOT EXISTS (SELECT FROM wanted WHERE medication_id NOT IN (SELECT id FROM reached))
+        RETURNING {_S})
+    SELECT {_S} FROM s ORDER BY s.created_at"""
+_UPDATE_SCHEDULE = f"""UPDATE medication_schedules s SET dosage_notes = %(dosage_notes)s,
+    updated_at = now() FROM {_OF_SCHEDULE.replace(" ON m.id = s.medication_id", "", 1)}
+    WHERE s.id = %(schedule_id)s AND m.id = s.medication_id RETURNING {_S}"""
+_ENDS = f"""SELECT s.end_date FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    WHERE m.id = %(medication_id)s"""
+
+
+class Doses(_Calls):
+    attribute = "doses_taken"
+
+    def mark_taken(self, user_id, dose):
+        values = {
+            "user_id": user_id,
+            "schedule_id": dose.schedule_id,
+            "scheduled_for": dose.scheduled_for,
+            "taken_at": dose.taken_at,
+        }
+        made = self._one(_MARK, DoseTaken, **values)
+        if made is not None:
+            return made
+        return self._one(_STORED, DoseTaken, **values)
+
+    def mark_taken_many(self, reports):
+        reports = list(reports)
+        self._cursor.execute(
+            _MARK_MANY,
+            {
+                "users": [one.user_id for one in reports],
+                "schedules": [one.schedule_id for one in reports],
+                "dues": [one.scheduled_for for one in reports],
+                "takens": [one.taken_at for one in reports],
+            },
+        )
+        outcomes = [DoseOutcome(one, OutcomeStatus.NOT_FOUND, None) for one in reports]
+        for position, is_new, is_open, *dose in self._cursor.fetchall():
+            report = reports[position - 1]
+            if dose[0] is None:
+                status = OutcomeStatus.NOT_FOUND if is_open else OutcomeStatus.MEDICATION_INACTIVE
+                outcomes[position - 1] = DoseOutcome(report, status, None)
+                continue
+            status = OutcomeStatus.RECORDED if is_new else OutcomeStatus.ALREADY_RECORDED
+            outcomes[position - 1] = DoseOutcome(report, status, DoseTaken(*dose))
+        return outcomes
+
+    def unmark_taken(self, user_id, schedule_id, scheduled_for):
+        self._cursor.execute(
+            _UNMARK,
+            {"user_id": user_id, "schedule_id": schedule_id, "scheduled_for": scheduled_for},
+        )
+        return self._cursor.rowcount == 1
+
+    def taken_map(self, user_id, schedule_ids, start, end):
+        self._cursor.execute(
+            _TAKEN,
+            {"user_id": user_id, "schedule_ids": list(schedule_ids), "start": start, "end": end},
+        )
+        return {
+            DoseKey(schedule_id, due): TakenInfo(taken_at, by)
+            for schedule_id, due, taken_at, by in self._cursor.fetchall()
+        }
+
+
+_D = _DOSE.format("d.")
+_NEW_DOSE = """INSERT INTO dose_taken AS d
+    (recipient_id, medication_id, schedule_id, scheduled_for, taken_at, taken_by_user_id)"""
+_MARK = f"""{_NEW_DOSE} SELECT r.id, m.id, s.id, %(scheduled_for)s, %(taken_at)s, %(user_id)s
+    FROM medication_schedules s JOIN {_OF_SCHEDULE} WHERE s.id = %(schedule_id)s
+    AND (m.is_active OR %(scheduled_for)s <= m.inactive_at)
+    ON CONFLICT DO NOTHING RETURNING {_D}"""
+_STORED = f"""SELECT {_D} FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    JOIN dose_taken d ON d.schedule_id = s.id AND d.scheduled_for = %(scheduled_for)s
+    WHERE s.id = %(schedule_id)s"""
+_REACHED_BY_REPORT = _REACHED.replace("%(user_id)s", "n.user_id")
+_MARK_MANY = f"""WITH n AS MATERIALIZED (SELECT * FROM
+        unnest(%(users)s::text[], %(schedules)s::uuid[], %(dues)s::timestamptz[],
+            %(takens)s::timestamptz[])
+        WITH ORDINALITY AS n (user_id, schedule_id, scheduled_for, taken_at, position)),
+    reached AS MATERIALIZED (SELECT n.*, r.id AS recipient_id, m.id AS medication_id,
+            (m.is_active OR n.scheduled_for <= m.inactive_at) AS is_open
+        FROM n JOIN medication_schedules s ON s.id = n.schedule_id
+        JOIN medications m ON m.id = s.medication_id
+        JOIN care_recipients r ON r.id = m.recipient_id AND {_REACHED_BY_REPORT}),
+    d AS ({_NEW_DOSE} SELECT DISTINCT ON (schedule_id, scheduled_for) recipient_id, medication_id,
+            schedule_id, scheduled_for, taken_at, user_id FROM reached WHERE is_open
+        ORDER BY schedule_id, scheduled_for, position
+        ON CONFLICT DO NOTHING RETURNING {_D})
+    SELECT n.position, row_number() OVER (PARTITION BY d.id ORDER BY n.position) = 1, n.is_open,
+        {_D} FROM reached n JOIN d USING (schedule_id, scheduled_for)
+    UNION ALL SELECT n.position, false, n.is_open, {_D} FROM reached n
+        LEFT JOIN dose_taken d USING (schedule_id, scheduled_for)
+        WHERE NOT EXISTS (SELECT FROM d AS made WHERE made.schedule_id = n.schedule_id
+            AND made.scheduled_for = n.scheduled_for)"""
+_UNMARK = f"""DELETE FROM dose_taken d WHERE d.schedule_id = %(schedule_id)s
+    AND d.scheduled_for = %(scheduled_for)s AND EXISTS (SELECT FROM medication_schedules s
+        JOIN {_OF_SCHEDULE} WHERE s.id = %(schedule_id)s)"""
+_TAKEN = f"""SELECT d.schedule_id, d.scheduled_for, d.taken_at, d.taken_by_user_id
+    FROM dose_taken d JOIN care_recipients r ON r.id = d.recipient_id AND {_REACHED}
+    WHERE d.schedule_id = ANY (%(schedule_ids)s::uuid[]) AND d.scheduled_for >= %(start)s
+    AND d.scheduled_for < %(end)s ORDER BY d.schedule_id, d.scheduled_for"""

@@ -1,0 +1,184 @@
+"""Fills a database by COPY with the same households every time."""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+import click
+
+SCALES = {"tiny": 3_000, "small": 300_000, "medium": 3_000_000, "large": 30_000_000}
+"""How many doses are taken."""
+
+DOSES_A_SCHEDULE = 75
+SCHEDULES_A_RECIPIENT = 4
+MEDICATIONS_A_RECIPIENT = 3
+
+_EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+_RECIPIENT, _MEDICATION, _SCHEDULE, _DOSE, _ACCESS = range(1, 6)
+
+
+@dataclass(frozen=True)
+class Households:
+    """Who is in a database of so many doses; everybody has an own profile, cared for by one."""
+
+    doses: int
+
+    @property
+    def recipients(self) -> int:
+        """Count the recipients; each has a user, and every second one is a caregiver of three."""
+        return max(30, self.doses // (DOSES_A_SCHEDULE * SCHEDULES_A_RECIPIENT))
+
+    def user(self, number: int) -> str:
+        """Name a user; numbers go round."""
+        return f"user_{number % self.recipients:08}"
+
+    def email(self, number: int) -> str:
+        """Give a user's address."""
+        return f"{self.user(number)}@example.org"
+
+    def recipient(self, number: int) -> UUID:
+        """Give the id of a user's profile."""
+        return _id(_RECIPIENT, number % self.recipients)
+
+    def caregiver(self, number: int) -> str:
+        """Name the user who may reach a recipient by an approved access."""
+        return self.user((number % self.recipients) // 3 * 2)
+
+    def medication(self, number: int) -> UUID:
+        """Give the id of a recipient's first medication."""
+        return _id(_MEDICATION, number % self.recipients * MEDICATIONS_A_RECIPIENT)
+
+    def schedule(self, number: int) -> UUID:
+        """Give the id of the schedule of a recipient's first medication."""
+        return _id(_SCHEDULE, number % self.recipients * SCHEDULES_A_RECIPIENT)
+
+    def schedules(self, number: int) -> list[UUID]:
+        """Give the ids of all schedules of a recipient."""
+        first = number % self.recipients * SCHEDULES_A_RECIPIENT
+        return [_id(_SCHEDULE, first + one) for one in range(SCHEDULES_A_RECIPIENT)]
+
+    def access(self, number: int) -> UUID:
+        """Give the id of the access to a recipient."""
+        return _id(_ACCESS, number % self.recipients)
+
+    def taken(self, day: int) -> datetime:
+        """Tell when a dose of that day was due."""
+        return _EPOCH + timedelta(days=day)
+
+
+def fill(connection: object, scale: int, *, quiet: bool = False) -> Households:
+    """Fill the migrated, empty database of a psycopg2 connection; gives who is in it."""
+    households = Households(scale)
+    total = households.recipients * SCHEDULES_A_RECIPIENT * DOSES_A_SCHEDULE
+    with connection, connection.cursor() as cursor:
+        # What is loaded is sound: triggers would look up four foreign keys a row.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table, columns, lines in _tables(households):
+            with click.progressbar(
+                length=total if table == "dose_taken" else households.recipients,
+                label=f"{table:20}",
+                file=io.StringIO() if quiet else None,
+            ) as bar:
+                cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", _Reader(lines, bar))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    return households
+
+
+def _tables(households: Households) -> Iterable[tuple[str, str, Iterator[str]]]:
+    count = range(households.recipients)
+    created = _EPOCH.isoformat()
+    yield (
+        "users",
+        "clerk_user_id, email, display_name, timezone, is_recipient, is_caregiver, created_at",
+        (
+            f"{households.user(n)}\t{households.email(n).title()}\tPerson {n}\tUTC\tt\t"
+            f"{'ft'[n % 2]}\t{created}\n"
+            for n in count
+        ),
+    )
+    yield (
+        "care_recipients",
+        "id, created_by_user_id, user_id, display_name, timezone, created_at",
+        (
+            f"{households.recipient(n)}\t{households.user(n)}\t{households.user(n)}\tPerson {n}\t"
+            f"America/New_York\t{created}\n"
+            for n in count
+        ),
+    )
+    yield (
+        "caregiver_access",
+        "id, caregiver_user_id, recipient_user_id, status, approved_at, created_at",
+        (
+            f"{households.access(n)}\t{households.caregiver(n)}\t{households.user(n)}\tapproved\t"
+            f"{created}\t{created}\n"
+            for n in count
+        ),
+    )
+    yield (
+        "medications",
+        "id, recipient_id, name, instructions, created_by_user_id, created_at",
+        (
+            f"{_id(_MEDICATION, n * MEDICATIONS_A_RECIPIENT + m)}\t{households.recipient(n)}\t"
+            f"Ibuprofen {m}00 mg\tWith a glass of water\t{households.user(n)}\t{created}\n"
+            for n in count
+            for m in range(MEDICATIONS_A_RECIPIENT)
+        ),
+    )
+    yield (
+        "medication_schedules",
+        "id, medication_id, recurrence, time_of_day, start_date, created_by_user_id, created_at",
+        (
+            f"{_id(_SCHEDULE, n * SCHEDULES_A_RECIPIENT + s)}\t"
+            f"{_id(_MEDICATION, n * MEDICATIONS_A_RECIPIENT + s % MEDICATIONS_A_RECIPIENT)}\t"
+            f"daily\t{7 + s:02}:00\t2025-01-01\t{households.user(n)}\t{created}\n"
+            for n in count
+            for s in range(SCHEDULES_A_RECIPIENT)
+        ),
+    )
+    yield (
+        "dose_taken",
+        "id, recipient_id, medication_id, schedule_id, scheduled_for, taken_at, taken_by_user_id",
+        _doses(households),
+    )
+
+
+def _doses(households: Households) -> Iterator[str]:
+    """Give the doses in the order of their days, as workers record them."""
+    number = 0
+    for day in range(DOSES_A_SCHEDULE):
+        due = households.taken(day).isoformat()
+        taken = (households.taken(day) + timedelta(minutes=7)).isoformat()
+        for n in range(households.recipients):
+            recipient, user = households.recipient(n), households.user(n)
+            for s in range(SCHEDULES_A_RECIPIENT):
+                number += 1
+                medication = n * MEDICATIONS_A_RECIPIENT + s % MEDICATIONS_A_RECIPIENT
+                yield (
+                    f"{_id(_DOSE, number)}\t{recipient}\t{_id(_MEDICATION, medication)}\t"
+                    f"{_id(_SCHEDULE, n * SCHEDULES_A_RECIPIENT + s)}\t{due}\t{taken}\t{user}\n"
+                )
+
+
+def _id(kind: int, number: int) -> UUID:
+    """Make an id; scattered as random ones are."""
+    scattered = (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    return UUID(int=scattered << 64 | kind << 56 | number, version=4)
+
+
+class _Reader:
+    """Gives lines to COPY, and moves a bar."""
+
+    def __init__(self, lines: Iterator[str], bar: object) -> None:
+        self._lines = lines
+        self._bar = bar
+
+    def read(self, _size: int) -> str:
+        """Give some lines; nothing at the end."""
+        lines = list(islice(self._lines, 500))
+        self._bar.update(len(lines))
+        return "".join(lines)
