@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import nullcontext
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -33,8 +32,10 @@ BY_HAND = ByHand.name
 @click.option("--rounds", default=30, show_default=True)
 @click.option("--repeats", default=10, show_default=True)
 @click.option("--prepared", is_flag=True, help="Measure direct mode.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
+def main(  # noqa: PLR0913, PLR0917  # click's
     scale: str, url: str | None, rounds: int, repeats: int, prepared: bool, json_path: Path | None
 ) -> None:
     """Fill a database, see that all contenders answer the same, measure every call."""
@@ -60,11 +61,9 @@ def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | 
         check(contenders, connection, households)
         click.echo(f"{doses:,} doses of {households.recipients:,} recipients; all answer the same")
         names = [one.name for one in contenders]
-        click.echo(f"\n{'median µs a call':48}" + "".join(f"{name:>18}" for name in names))
+        click.echo(f"\n{'median µs a call':48}" + "".join(f"{name:>30}" for name in names))
         results = []
-        for result in measure(
-            contenders, connection, households, rounds=rounds, repeats=repeats
-        ):
+        for result in measure(contenders, connection, households, rounds=rounds, repeats=repeats):
             results.append(result)
             _show(result, names)
     for name in names[1:]:
@@ -75,10 +74,11 @@ def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | 
 
 
 def _show(result: Result, names: list[str]) -> None:
-    cells = [f"{result.medians[OURS]:18.0f}"]
+    cells = [f"{result.medians[OURS]:30.0f}"]
     for name in names[1:]:
         low, middle, high = result.ratios[name]
-        cells.append(f"{result.medians[name]:8.0f} {middle:.2f} ({low:.2f}–{high:.2f})")
+        spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        cells.append(f"{result.medians[name]:9.0f} {spread:>20}")
     click.echo(f"{result.call:48}" + "".join(cells))
 
 

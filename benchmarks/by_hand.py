@@ -4,7 +4,7 @@ The same job as the repositories': the access rule, outcomes, entities. No input
 error translated. It runs on the connection that it is given.
 """
 
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +26,8 @@ from homethrive_db import (
 
 _USER = """clerk_user_id, email, display_name, image_url, timezone, is_recipient, is_caregiver,
     has_completed_onboarding, created_at, updated_at"""
-_PROFILE = "{0}id, {0}user_id, {0}created_by_user_id, {0}display_name, {0}timezone, {0}created_at, {0}updated_at"
+_PROFILE = """{0}id, {0}user_id, {0}created_by_user_id, {0}display_name, {0}timezone,
+    {0}created_at, {0}updated_at"""
 _ACCESS = """{0}id, {0}caregiver_user_id, {0}recipient_user_id, {0}status, {0}requested_at,
     {0}approved_at, {0}revoked_at, {0}created_at, {0}updated_at"""
 _MEDICATION = """{0}id, {0}recipient_id, {0}name, {0}instructions, {0}is_active, {0}inactive_at,
@@ -77,9 +78,7 @@ class Users(_Calls):
         return self._one(_FIND_USER, User, clerk_user_id=clerk_user_id)
 
     def upsert(self, clerk_user_id, *, display_name):
-        return self._one(
-            _UPSERT_USER, User, clerk_user_id=clerk_user_id, display_name=display_name
-        )
+        return self._one(_UPSERT_USER, User, clerk_user_id=clerk_user_id, display_name=display_name)
 
     def complete_onboarding(self, clerk_user_id, **values):
         return self._one(_ONBOARD, User, clerk_user_id=clerk_user_id, **values)
@@ -160,7 +159,10 @@ class CaregiverAccesses(_Calls):
 
     def find_active_access(self, caregiver_user_id, recipient_user_id):
         return self._one(
-            _FIND_ACTIVE, CaregiverAccess.from_row, caregiver=caregiver_user_id, of=recipient_user_id
+            _FIND_ACTIVE,
+            CaregiverAccess.from_row,
+            caregiver=caregiver_user_id,
+            of=recipient_user_id,
         )
 
     def has_approved_access(self, caregiver_user_id, recipient_user_id):
@@ -393,7 +395,7 @@ class Schedules(_Calls):
 
     def count_active_by_medication(self, user_id, medication_id):
         self._cursor.execute(_ENDS, {"user_id": user_id, "medication_id": medication_id})
-        today = date.today()
+        today = datetime.now(UTC).date()
         return sum(end is None or end >= today for (end,) in self._cursor.fetchall())
 
 

@@ -9,7 +9,10 @@ from benchmarks.fill import Households
 from homethrive_db import DoseReport, NewDoseTaken, NewMedication, NewSchedule
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
-NEW = [NewSchedule("daily", time(8), date(2026, 1, 1)), NewSchedule("daily", time(20), date(2026, 1, 1))]
+NEW = [
+    NewSchedule("daily", time(8), date(2026, 1, 1)),
+    NewSchedule("daily", time(20), date(2026, 1, 1)),
+]
 ROLES = {"is_recipient": True, "is_caregiver": True}
 BATCH = 100
 """How many doses the batch of the table has."""

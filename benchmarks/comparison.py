@@ -49,7 +49,7 @@ class Result:
 
 
 def check(contenders: Sequence[Contender], connection: Any, households: Households) -> None:
-    """See that all contenders answer the same. Raises AssertionError with what differs."""
+    """See that all contenders answer the same. Raises RuntimeError with what differs."""
     for call in CALLS:
         answers = {}
         for contender in contenders:
@@ -57,16 +57,20 @@ def check(contenders: Sequence[Contender], connection: Any, households: Househol
                 answer = call.run(contender.calls, households, 5)
                 answers[contender.name] = plain(answer, _MADE_UP | call.made_up)
         expected = answers[OURS]
-        assert expected, f"{call.name} finds nothing to measure"
+        if not expected:
+            raise RuntimeError(f"{call.name} finds nothing to measure")
         for name, answer in answers.items():
-            assert answer == expected, f"{call.name}: {name} gives {answer}, not {expected}"
+            if answer != expected:
+                raise RuntimeError(f"{call.name}: {name} gives {answer}, not {expected}")
 
 
 def plain(answer: Any, without: frozenset[str]) -> Any:
     """Reduce an answer to values that can be compared, *without* the fields of these names."""
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         names = [one.name for one in dataclasses.fields(answer)]
-        return {name: plain(getattr(answer, name), without) for name in names if name not in without}
+        return {
+            name: plain(getattr(answer, name), without) for name in names if name not in without
+        }
     if isinstance(answer, dict):
         return {plain(key, without): plain(value, without) for key, value in answer.items()}
     if isinstance(answer, list | tuple):
@@ -101,7 +105,9 @@ def measure(
         times: dict[str, list[float]] = {one.name: [] for one in contenders}
         number = 0
         for turn in range(rounds + 1):  # the first warms up
-            for contender in contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]:
+            for contender in (
+                contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]
+            ):
                 taken = [
                     _time(call, contender, connection, households, number + one)
                     for one in range(repeats)
@@ -147,5 +153,3 @@ def write_json(path: Path, results: Sequence[Result], **facts: object) -> None:
     path.write_text(
         json.dumps({**facts, "results": [dataclasses.asdict(one) for one in results]}, indent=2)
     )
-
-

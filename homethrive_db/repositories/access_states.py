@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
-from peewee import SQL, Expression, Select, fn
+from peewee import Expression, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -27,16 +28,23 @@ LEGAL_FROM = {
 }
 
 
-def _transition(acting: Expression | None = None) -> Statement:
-    """Change the status where the stored one is among ``legal_from``; ``changed`` tells whether.
+@dataclass(frozen=True)
+class Transition:
+    """Two statements: one that changes the status, and one that finds what was not changed."""
 
-    An access that is there but not in a legal state comes back unchanged. *acting* limits the
-    accesses to those that the acting user is a side of.
+    change: Statement
+    find: Statement
+
+
+def _transition(acting: Expression | None = None) -> Transition:
+    """Change the status where the stored one is among ``legal_from``.
+
+    *acting* limits the accesses to those that the acting user is a side of.
     """
     is_asked_for = _TABLE.id == param("access_id")
     if acting is not None:
         is_asked_for &= acting
-    changed = (
+    change = (
         _TABLE.update(
             {
                 _TABLE.status: param("status", _ENUM),
@@ -51,13 +59,8 @@ def _transition(acting: Expression | None = None) -> Statement:
         )
         .where(is_asked_for, _TABLE.status == fn.ANY(param("legal_from", f"{_ENUM}[]")))
         .returning(*_ACCESS)
-        .cte("changed")
     )
-    unchanged = _TABLE.select(SQL("false"), *_ACCESS).where(
-        is_asked_for, ~fn.EXISTS(Select((changed,), (changed.c.id,)))
-    )
-    query = Select((changed,), (SQL("true"), *columns(changed, CaregiverAccess)))
-    return statement(query.union_all(unchanged).with_cte(changed))
+    return Transition(statement(change), statement(_TABLE.select(_TABLE.id).where(is_asked_for)))
 
 
 _IS_RECIPIENT = _TABLE.recipient_user == param("user_id")
@@ -71,33 +74,29 @@ CHANGE_AS_EITHER = _transition(_IS_RECIPIENT | _IS_CAREGIVER)
 
 def change_status(
     db: Database,
-    change: Statement,
+    transition: Transition,
     access_id: UUID | str,
     status: AccessStatus,
     legal_from: Iterable[AccessStatus],
     **parameters: object,
 ) -> CaregiverAccess | None:
-    """Run one of the changes; None where there is no such access.
+    """Make a transition; None where there is no such access.
 
-    Raises ValidationError, and ConflictError (``INVALID_ACCESS_STATE``) where the stored status is
+    One statement where it is legal, else a second that tells the cases apart. Raises
+    ValidationError, and ConflictError (``INVALID_ACCESS_STATE``) where the stored status is
     not among *legal_from*.
     """
-    rows = db.rows(
-        change,
-        {
-            "access_id": validation.uuid(access_id, "access_id"),
-            "status": status,
-            "legal_from": array(legal_from),
-            "approved_at": None,
-            "revoked_at": None,
-            **parameters,
-        },
-    )
-    if not rows:
-        return None
-    changed, *access = rows[0]
-    if not changed:
+    values = {
+        "access_id": validation.uuid(access_id, "access_id"),
+        "status": status,
+        "legal_from": array(legal_from),
+        "approved_at": None,
+        "revoked_at": None,
+        **parameters,
+    }
+    changed = db.first(transition.change, CaregiverAccess.from_row, **values)
+    if changed is None and db.rows(transition.find, values):
         raise ConflictError(
             f"an access in this state cannot become {status}", "INVALID_ACCESS_STATE"
         )
-    return CaregiverAccess.from_row(*access)
+    return changed

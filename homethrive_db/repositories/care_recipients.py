@@ -158,17 +158,21 @@ class CareRecipientRepository:
         return created
 
     def find_or_create_own_profile(self, user_id: str, display_name: str) -> CareRecipient:
-        """Give the user's own profile, made where there is none; one atomic statement.
+        """Give the user's own profile, made where there is none.
 
-        Safe when two first sign-ins race. *display_name* counts only for a new profile; a missing
-        ``created_by_user_id`` of an old one is filled in. Raises ValidationError, and NotFoundError
-        (``USER_NOT_FOUND``).
+        One statement where it is complete, else a second, atomic one: safe when two first sign-ins
+        race. *display_name* counts only for a new profile; a missing ``created_by_user_id`` of an
+        old one is filled in. Raises ValidationError, and NotFoundError (``USER_NOT_FOUND``).
         """
+        user_id, display_name = (
+            validation.user_id(user_id),
+            validation.display_name(display_name),
+        )
+        profile = self._db.first(_FIND_OWN, CareRecipient, user_id=user_id)
+        if profile is not None and profile.created_by_user_id is not None:
+            return profile
         profile = self._db.first(
-            _FIND_OR_CREATE_OWN,
-            CareRecipient,
-            user_id=validation.user_id(user_id),
-            display_name=validation.display_name(display_name),
+            _FIND_OR_CREATE_OWN, CareRecipient, user_id=user_id, display_name=display_name
         )
         if profile is None:  # it was deleted between the snapshot and the update
             raise UnavailableError("the profile was deleted meanwhile", retryable=True)

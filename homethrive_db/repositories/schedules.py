@@ -75,9 +75,25 @@ _CREATE_MANY = _create_many()
 _DAYS, _DATES = "days_of_week", "end_date"
 
 
+_RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
+
+
 @cache
 def _update(fields: frozenset[str]) -> Statement:
-    """Update *fields*, unless the merged row would break a rule; the first column names the field.
+    """Update *fields*; the first column is NULL, or names the field of a rule that would break."""
+    if fields & _RULED:
+        return _update_by_rules(fields)
+    is_reached = _TABLE.id.in_(_reached(_TABLE.id).where(_TABLE.id == param("schedule_id")))
+    values = {getattr(_TABLE, field): _cast(field) for field in fields}
+    return statement(
+        _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
+        .where(is_reached)
+        .returning(SQL("NULL"), *_SCHEDULE)
+    )
+
+
+def _update_by_rules(fields: frozenset[str]) -> Statement:
+    """Update *fields*, unless the merged row would break a rule.
 
     The row is locked before it is merged, so that two updates cannot pass one rule each and break
     it together.
@@ -90,7 +106,7 @@ def _update(fields: frozenset[str]) -> Statement:
         rules.append((is_weekly == merged["days_of_week"].is_null(), SQL(f"'{_DAYS}'")))
     if fields & {"start_date", "end_date"}:
         rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
-    refusal = Case(None, rules) if rules else Cast(SQL("NULL"), "text")
+    refusal = Case(None, rules)
     target = (
         _reached(_TABLE.id, refusal.alias("refusal"))
         .where(_TABLE.id == param("schedule_id"))

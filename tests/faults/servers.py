@@ -41,6 +41,8 @@ class Daemon:
         return self._guard.poll() is None
 
     def stop(self, how):
+        if not self.runs:
+            return
         os.kill(self._pid, how)
         self._guard.wait(timeout=60)
         self._guard.stdin.close()

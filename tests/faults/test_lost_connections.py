@@ -196,6 +196,7 @@ def household(server):
     db = create_db(server.url(DATABASE))
     factory = Factory(Repositories(db))
     user = factory.user("owner")
+    factory.user("new")
     yield user, factory.schedule(factory.medication(factory.own_profile(user)))
     with db.atomic():
         db.execute_sql("TRUNCATE users CASCADE")
@@ -207,7 +208,7 @@ DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
 IDEMPOTENT = {
     "upsert": lambda all_of_them, _: all_of_them.users.upsert("user_1").clerk_user_id == "user_1",
     "own profile": lambda all_of_them, _: (
-        all_of_them.care_recipients.find_or_create_own_profile("owner", "Ana").user_id == "owner"
+        all_of_them.care_recipients.find_or_create_own_profile("new", "Ana").user_id == "new"
     ),
     "mark_taken": lambda all_of_them, schedule: (
         all_of_them.doses_taken.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE)).taken_at

@@ -5,7 +5,14 @@ import inspect
 import psycopg2.extensions
 import pytest
 
-from homethrive_db import DoseReport, NewDoseTaken, NotFoundError, Repositories, create_db
+from homethrive_db import (
+    ConflictError,
+    DoseReport,
+    NewDoseTaken,
+    NotFoundError,
+    Repositories,
+    create_db,
+)
 from homethrive_db.testing.factories import Factory
 from tests.integration.repositories.calls import DUE, Things, calls, household
 
@@ -70,7 +77,7 @@ def everything(db, recorder):
         "care_recipients.list_for_caregiver": lambda: recipients.list_for_caregiver("owner"),
         "care_recipients.create": lambda: recipients.create("owner", display_name="x"),
         "care_recipients.find_or_create_own_profile": lambda: recipients.find_or_create_own_profile(
-            "caregiver", "x"
+            "owner", "x"
         ),
         "caregiver_access.find_user_by_email": lambda: accesses.find_user_by_email("a@b"),
         "caregiver_access.find_by_id": lambda: accesses.find_by_id(access.id),
@@ -144,6 +151,30 @@ def test_a_dose_is_one_statement_when_new_and_two_otherwise(db, recorder):
     with pytest.raises(NotFoundError):
         doses.mark_taken("owner", NewDoseTaken(Things.absent().schedule, DUE, DUE))
     assert len(recorder.statements) == 5
+
+
+def test_an_own_profile_is_one_statement_when_complete_and_two_when_new(db, recorder):
+    factory = Factory(Repositories(db))
+    factory.user("owner")
+    recorder.statements.clear()
+    recipients = Repositories(db).care_recipients
+    for _ in range(3):
+        assert recipients.find_or_create_own_profile("owner", "Ana").display_name == "Ana"
+    assert recorder.statements == ["SELECT", "WITH", "SELECT", "SELECT"]
+
+
+def test_a_change_of_state_is_one_statement_where_it_is_legal_and_two_otherwise(db, recorder):
+    factory = Factory(Repositories(db))
+    access = factory.caregiver_access(
+        factory.user("caregiver"), factory.user("owner"), status="approved"
+    )
+    recorder.statements.clear()
+    accesses = Repositories(db).caregiver_access
+    accesses.revoke("owner", access.id, DUE)
+    assert recorder.statements == ["UPDATE"]
+    with pytest.raises(ConflictError):
+        accesses.revoke("owner", access.id, DUE)
+    assert recorder.statements == ["UPDATE", "UPDATE", "SELECT"]
 
 
 def test_a_batch_is_one_statement_per_five_thousand(db, recorder):
