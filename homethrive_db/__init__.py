@@ -7,13 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homethrive_db.database import (
-        Database,
-        check_connection,
-        create_db,
-        get_db,
-        reset_db,
-    )
+    from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
+    from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
+    from homethrive_db.doses.recurrence import occurrences
     from homethrive_db.entities import (
         CaregiverAccess,
         CaregiverAccessWithUser,
@@ -109,7 +105,10 @@ __all__ = [
     "ValidationError",
     "check_connection",
     "create_db",
+    "decode_dose_id",
+    "encode_dose_id",
     "get_db",
+    "occurrences",
     "reset_db",
 ]
 
@@ -124,6 +123,8 @@ _MODULES = (
     "enums",
     "entities",
     "repositories",
+    "doses.dose_ids",
+    "doses.recurrence",
 )
 
 

@@ -124,6 +124,14 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
+def window(start: object, end: object) -> tuple[datetime, datetime]:
+    """Check a stretch of time that does not end before it starts; gives it in UTC."""
+    first, last = instant(start, "start"), instant(end, "end")
+    if first > last:
+        raise ValidationError.of("start", "it must not be after end")
+    return first, last
+
+
 def day(value: object, field: str) -> date:
     """Check a calendar date; a datetime is none."""
     if not isinstance(value, date) or isinstance(value, datetime):

@@ -19,7 +19,7 @@ from homethrive_db.entities import (
     NewDoseTaken,
     TakenInfo,
 )
-from homethrive_db.errors import ConflictError, NotFoundError, ValidationError
+from homethrive_db.errors import ConflictError, NotFoundError
 from homethrive_db.repositories.access import accessible_to, reached_schedules
 from homethrive_db.repositories.dose_batches import mark_many
 from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
@@ -163,9 +163,7 @@ class DoseTakenRepository:
         Schedules that *user_id* may not see are left out. Raises ValidationError, also where
         *start* is after *end*.
         """
-        first, last = validation.instant(start, "start"), validation.instant(end, "end")
-        if first > last:
-            raise ValidationError.of("start", "it must not be after end")
+        first, last = validation.window(start, end)
         checked_user_id = validation.user_id(user_id)
         asked_for = [validation.uuid(one, "schedule_ids") for one in schedule_ids]
         return {
