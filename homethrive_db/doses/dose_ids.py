@@ -36,7 +36,7 @@ def decode_dose_id(text: str) -> DoseKey:
     Raises ValidationError with the code ``INVALID_DOSE_ID`` for everything that ``encode_dose_id``
     would have written differently, if at all. Whether there is such a dose, an id does not tell.
     """
-    if isinstance(text, str) and text.startswith(_VERSION):
+    if isinstance(text, str):
         try:
             payload = urlsafe_b64decode(text.removeprefix(_VERSION) + _PADDING).decode("ascii")
             schedule, _, instant = payload.partition("|")
