@@ -85,12 +85,13 @@ class Deadline:
     def end(self) -> bool:
         """Leave the connection alone again; say whether the time was up meanwhile.
 
-        The connection is cut then: a cancel request under way could hit its next statement.
+        The connection is closed then: a cancel request under way could hit its next statement.
         """
         with self._lock:
             connection, self._connection = self._connection, None
         if self._has_rung:
-            cut(connection)
+            with suppress(psycopg2.Error):
+                connection.close()
         return self._has_rung
 
     def seconds_left(self) -> float:

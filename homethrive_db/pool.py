@@ -25,7 +25,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db import deadlines
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
-from homethrive_db.deadlines import Deadline, cut
+from homethrive_db.deadlines import Deadline, cut, exceeded
 from homethrive_db.errors import CONNECTION_LOST, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
@@ -237,6 +237,8 @@ class Pool(PooledPostgresqlDatabase):
     def _check_out(self) -> Slot:
         timeout, deadline = self.options.pool_timeout, self.current_deadline()
         if deadline is not None:
+            if deadline.seconds_left() <= 0:
+                raise exceeded()
             timeout = min(timeout, deadline.seconds_left())
         slot = self._slots.take(timeout)
         try:

@@ -148,8 +148,10 @@ def test_five_connects_into_a_black_hole_end_together(proxy, proxy_url, make_db)
 def test_a_deadline_cancels_the_statement_on_the_server(server, url, make_db):
     db = make_db(url)
     began = time.monotonic()
-    with pytest.raises(UnavailableError) as caught, db.connection_context(), db.deadline(0.3):
-        db.execute_sql("SELECT pg_sleep(60)")
+    with db.connection_context():
+        with pytest.raises(UnavailableError) as caught, db.deadline(0.3):
+            db.execute_sql("SELECT pg_sleep(60)")
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
     assert time.monotonic() - began < 1
     assert caught.value.code == "DEADLINE_EXCEEDED"
     wait_until(
@@ -240,6 +242,17 @@ def test_what_is_done_in_time_is_left_alone(url, make_db):
         assert db.execute_sql("SELECT pg_sleep(0.1)").fetchone() is not None
         with db.deadline(10), db.deadline(20):
             assert db.execute_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_after_a_deadline_no_connection_is_taken(url, make_db):
+    """Not even one that is idle."""
+    db = make_db(url)
+    with db.connection_context():
+        db.execute_sql("SELECT 1")
+    with db.deadline(0), pytest.raises(UnavailableError) as caught:
+        db.connect()
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert db.stats().in_use == 0
 
 
 def test_after_a_deadline_nothing_is_sent(url, make_db, written):
