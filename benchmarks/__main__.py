@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -57,6 +59,7 @@ def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | 
         contenders = [
             Contender(OURS, Repositories(db), nullcontext),
             Contender(BY_HAND, ByHand(connection), nullcontext),
+            *_others(connection),
         ]
         check(contenders, connection, households)
         click.echo(f"{doses:,} doses of {households.recipients:,} recipients; all answer the same")
@@ -71,6 +74,17 @@ def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | 
         click.echo(f"geometric mean of all calls: {mean:.2f} of {name}")
     if json_path is not None:
         write_json(json_path, results, doses=doses, prepared=db.options.prepared)
+
+
+def _others(connection: object) -> Iterator[Contender]:
+    """Give the other contenders, but for those that are not installed."""
+    for module, name in (("plain_peewee", "PlainPeewee"), ("sqlalchemy_orm", "SqlAlchemy")):
+        try:
+            calls = getattr(import_module(f"benchmarks.{module}"), name)(connection)
+        except ModuleNotFoundError as error:
+            click.echo(f"{name} is left out: {error.name} is not installed (extra bench)")
+        else:
+            yield Contender(calls.name, calls, calls.around)
 
 
 def _show(result: Result, names: list[str]) -> None:

