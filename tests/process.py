@@ -17,4 +17,5 @@ def run_command(*arguments, url=None, folder=None, **variables):
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )

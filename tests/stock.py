@@ -17,4 +17,5 @@ def pw_migrate(*arguments, url=None, folder=None):
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )

@@ -86,7 +86,7 @@ def test_handlers_and_migrators_may_start_together(empty_db, server, at_server):
         )
         for arguments in 3 * [("-c", HANDLER), ("-m", "homethrive_db.cli", "migrate")]
     ]
-    ended = [(*process.communicate(), process.returncode) for process in started]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in started]
     assert [status for *_, status in ended] == 6 * [0]
     results = [json.loads(output) for output, *_ in ended[::2]]
     assert all(result["success"] for result in results)

@@ -65,7 +65,7 @@ def test_demos_that_start_at_once_do_not_meet(fresh_home):
         subprocess.Popen([*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    ended = [(*process.communicate(), process.returncode) for process in started]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in started]
     assert [(errors, status) for _, errors, status in ended] == [(b"", 0)] * 3
     folders = {re.search(rb"PostgreSQL runs in (\S+)", output)[1] for output, _, _ in ended}
     assert {Path(os.fsdecode(folder)).name for folder in folders} == {"demo", "demo-2", "demo-3"}
@@ -79,7 +79,7 @@ def test_a_demo_that_is_cut_short_leaves_no_server(fresh_home, number):
         while "Migrations" not in process.stdout.readline():
             pass
         process.send_signal(number)
-        _, errors = process.communicate()
+        _, errors = process.communicate(timeout=120)
     assert "Traceback" not in errors
     assert process.returncode in {0, 130}
     assert not (fresh_home / "demo/postmaster.pid").exists()
@@ -104,7 +104,7 @@ def test_ctrl_c_while_the_server_starts_leaves_none(fresh_home, in_its_own_group
     while not (fresh_home / "demo/postmaster.pid").exists():
         assert in_its_own_group.poll() is None
     os.killpg(in_its_own_group.pid, signal.SIGINT)
-    _, errors = in_its_own_group.communicate()
+    _, errors = in_its_own_group.communicate(timeout=120)
     assert (in_its_own_group.returncode, errors) == (130, "homethrive-db: interrupted\n")
     assert not (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
@@ -115,7 +115,7 @@ def test_ctrl_c_while_the_server_stops_does_not_keep_it(fresh_home, in_its_own_g
         assert in_its_own_group.poll() is None
     for _ in range(3):
         os.killpg(in_its_own_group.pid, signal.SIGINT)
-    _, errors = in_its_own_group.communicate()
+    _, errors = in_its_own_group.communicate(timeout=120)
     assert (in_its_own_group.returncode, errors) in [(0, ""), (130, "homethrive-db: interrupted\n")]
     assert not (fresh_home / "demo/postmaster.pid").exists()
 

@@ -43,12 +43,12 @@ class User:
         assert self.process.stdout.readline() == "connected\n"
 
     def leave(self):
-        _, errors = self.process.communicate("")
+        _, errors = self.process.communicate("", timeout=120)
         assert (self.process.returncode, errors) == (0, "")
 
     def kill(self):
         self.process.kill()
-        self.process.communicate()
+        self.process.communicate(timeout=120)
 
 
 def runs(folder):
@@ -98,7 +98,7 @@ def test_a_folder_that_another_process_is_filling_is_joined(folder):
     ) as early:
         assert early.stdout.readline() == b"ready\n"
         first = User(folder)
-        _, errors = early.communicate()
+        _, errors = early.communicate(timeout=120)
     first.leave()
     assert (early.returncode, errors) == (0, b"")
 

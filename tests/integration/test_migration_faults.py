@@ -108,7 +108,7 @@ def test_a_migrator_killed_in_between_leaves_nothing_and_the_next_one_applies_it
         migrator = start_migrator(url, folder)
         wait_until(lambda: pids(db, "wait_event = 'advisory'"))
         migrator.kill()
-        migrator.communicate()
+        migrator.communicate(timeout=120)
     wait_until(lambda: not pids(db, OTHERS))
     assert read_catalog(db) == before
     assert len(History(db).applied()) == 2
@@ -134,7 +134,7 @@ def stuck_index_build(db, url, folder):
         migrator = start_migrator(url, folder)
         wait_until(lambda: index(db) is not None)
         migrator.kill()
-        migrator.communicate()
+        migrator.communicate(timeout=120)
         yield
 
 
@@ -160,7 +160,7 @@ def test_an_index_that_is_still_being_built_is_waited_for_and_kept(db, url, fold
         assert "waiting: process" in second.stderr.readline()
     assert second.wait() == 0
     assert index(db) == (left, True)
-    second.communicate()
+    second.communicate(timeout=120)
 
 
 def test_a_non_transactional_migration_goes_up_down_and_up(db, folder):
@@ -180,7 +180,7 @@ def test_a_non_transactional_migration_runs_under_the_lock(db, url, folder):
     """Two at once: one builds the index, the other waits and finds it done."""
     folder.joinpath("003_concurrent.py").write_text(CONCURRENT)
     migrators = [start_migrator(url, folder) for _ in range(4)]
-    outputs = [migrator.communicate() for migrator in migrators]
+    outputs = [migrator.communicate(timeout=120) for migrator in migrators]
     assert [migrator.returncode for migrator in migrators] == [0] * 4, outputs
     assert [one.name for one in History(db).applied()].count("003_concurrent") == 1
     assert index(db)[1]
@@ -255,7 +255,7 @@ def test_a_migrator_that_waits_takes_over_from_one_that_was_killed(db, url, fold
         second = start_migrator(url, folder)
         assert "waiting: process" in second.stderr.readline()
         first.kill()
-        first.communicate()
-    out, _ = second.communicate()
+        first.communicate(timeout=120)
+    out, _ = second.communicate(timeout=120)
     assert second.returncode == 0
     assert "003_two_steps" in out

@@ -36,7 +36,7 @@ def start_all(url, count=8):
 @pytest.mark.parametrize("attempt", range(10))
 def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
     processes = start_all(server.url)
-    outputs = [process.communicate() for process in processes]
+    outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs
     assert read_catalog(empty_db) == CONTRACT
     with empty_db.connection_context():

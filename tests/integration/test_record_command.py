@@ -134,7 +134,7 @@ def test_a_run_that_is_cut_short_is_finished_by_running_it_again(
             process.kill()
         else:
             process.send_signal({"terminate": 15, "interrupt": 2}[ending])
-        _, errors = process.communicate()
+        _, errors = process.communicate(timeout=120)
         if ending != "kill":
             assert process.returncode == 130
             assert b"Run the same command again" in errors
