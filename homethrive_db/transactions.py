@@ -128,6 +128,12 @@ class TransactionalPool(Pool):
                 ) from lost
         raise CommitUncertainError(_UNCERTAIN) from lost
 
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Execute; a savepoint of a lost transaction has gone with it, and needs no rollback."""
+        if sql.startswith("ROLLBACK TO SAVEPOINT") and self._state.conn.closed:
+            return None
+        return super().execute_sql(sql, params)
+
     def rollback(self) -> None:
         """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""
         connection = self._state.conn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from homethrive_db.aws.credentials import create_db
@@ -71,10 +71,11 @@ def _migrate(context: LambdaContext | None, applied: list[str]) -> None:
 
     db = create_db(max_connections=1)
     try:
-        names: list[str | None] = [*status(db).pending]
-        # One by one: what is left of the time is asked for anew. Without any the files are checked.
-        for name in names or [None]:
-            applied.extend(migrate(db, name, **_patience(context)))
+        with lambda_deadline(db, context) if context is not None else nullcontext():
+            names: list[str | None] = [*status(db).pending]
+            # One by one: what is left of the time is asked for anew. Without any they are checked.
+            for name in names or [None]:
+                applied.extend(migrate(db, name, **_patience(context)))
     finally:
         db.close_all()
 

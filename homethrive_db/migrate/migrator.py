@@ -21,8 +21,14 @@ from homethrive_db.migrate.lock import Holder, Listener
 QUESTION = "-- QUESTION:"
 """How a draft marks what its author must decide."""
 
-_NAMES_A_SCHEMA = re.compile(r"\bpublic\s*\.", re.IGNORECASE)
-_ENDS_A_TRANSACTION = re.compile(r"(?:^|;)\s*(?:COMMIT|ROLLBACK|ABORT)\b(?!\s+TO\b)", re.IGNORECASE)
+# What is no statement: comments, strings and bodies in dollar quotes.
+_NO_SQL = re.compile(
+    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|(?P<quote>\$\w*\$).*?(?P=quote)", re.DOTALL
+)
+_NAMES_A_SCHEMA = re.compile(r'\bpublic"?\s*\.', re.IGNORECASE)
+_ENDS_A_TRANSACTION = re.compile(
+    r"(?:^|;)\s*(?:COMMIT|ROLLBACK|ABORT|END|PREPARE\s+TRANSACTION)\b(?!\s+TO\b)", re.IGNORECASE
+)
 _REFUSES_A_TRANSACTION = re.compile(r"\bCONCURRENTLY\b|^\s*VACUUM\b", re.IGNORECASE)
 _BUILDS_INDEX = re.compile(
     r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?P<safe>IF\s+NOT\s+EXISTS\s+)?"
@@ -42,15 +48,18 @@ class SafeMigrator(Migrator):
 
     def sql(self, sql: str, *params: Any) -> None:
         """Have *sql* executed."""
+        bare = _bare(sql)
+        if not bare.strip("; \n\t") and QUESTION not in sql:
+            raise MigrationError("there is no SQL in it: write some")
         if QUESTION in sql:
             line = sql[sql.index(QUESTION) :].partition("\n")[0]
             raise MigrationError(f"a question of the draft is open: {line}", "OPEN_QUESTION")
-        if _NAMES_A_SCHEMA.search(sql):
+        if _NAMES_A_SCHEMA.search(bare):
             raise MigrationError(
                 "the SQL names the schema public: leave it out, so that the migration can be "
                 "tried in another one"
             )
-        if _ENDS_A_TRANSACTION.search(sql):
+        if _ENDS_A_TRANSACTION.search(bare):
             raise MigrationError(
                 "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
             )
@@ -78,7 +87,8 @@ class NonTransactionalMigrator(SafeMigrator):
         """Have *sql*, one statement, executed."""
         super().sql(sql, *params)
         operation = self.__ops__.pop()
-        build = _BUILDS_INDEX.search(sql)
+        bare = _bare(sql)
+        build = _BUILDS_INDEX.search(bare)
         if build and not build["safe"]:
             raise MigrationError(
                 f"CREATE INDEX CONCURRENTLY {build['index']} needs IF NOT EXISTS: "
@@ -87,7 +97,7 @@ class NonTransactionalMigrator(SafeMigrator):
         if build:
             index = build["index"]
             self.__ops__.append(lambda: self._drop_invalid(index))
-        if _REFUSES_A_TRANSACTION.search(sql):
+        if _REFUSES_A_TRANSACTION.search(bare):
             self.__ops__.append(operation)
         else:
             self.__ops__.append(lambda: self._run_in_transaction(operation))
@@ -118,6 +128,11 @@ class NonTransactionalMigrator(SafeMigrator):
                     f"{index} is still being built by {holder}", "MIGRATION_LOCKED"
                 )
             time.sleep(0.1)
+
+
+def _bare(sql: str) -> str:
+    """Leave out of *sql* what is not executed as it stands."""
+    return _NO_SQL.sub(" ", sql)
 
 
 def perform(file: MigrationFile, step: Step, migrator: SafeMigrator, db: Any) -> None:

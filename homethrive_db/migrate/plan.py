@@ -10,7 +10,7 @@ from homethrive_db.database import Database
 from homethrive_db.errors import Translation
 from homethrive_db.migrate.files import MigrationFile
 from homethrive_db.migrate.router import SafeRouter
-from homethrive_db.migrate.scratch import scratch
+from homethrive_db.migrate.scratch import Scratch, in_scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PlannedMigration:
     sql: list[str]
 
     def script(self) -> str:
-        """Write it for psql; the row of the history goes into the same transaction."""
+        """Write it as a script, to be read or tried: it has no row of the history."""
         lines = [_ended(one) for one in self.sql]
         if self.is_transactional:
             lines = ["BEGIN;", *lines, "COMMIT;"]
@@ -47,20 +47,19 @@ def plan(db: Database, folder: Path) -> list[PlannedMigration]:
         router = SafeRouter(db, folder)
         pending = {file.name for file in router.pending()}
         files = router.files()
-    return list(_planned(db, files, pending))
+    return in_scratch(db, lambda connection: list(_planned(connection, files, pending)))
 
 
 def _planned(
-    db: Database, files: list[MigrationFile], pending: set[str]
+    connection: Scratch, files: list[MigrationFile], pending: set[str]
 ) -> Iterator[PlannedMigration]:
-    with scratch(db) as connection:
-        for file in files:
-            connection.apply(file)
-            if file.name in pending:
-                yield PlannedMigration(
-                    file.name,
-                    file.path,
-                    file.summary,
-                    file.is_transactional,
-                    list(connection.executed),
-                )
+    for file in files:
+        connection.apply(file)
+        if file.name in pending:
+            yield PlannedMigration(
+                file.name,
+                file.path,
+                file.summary,
+                file.is_transactional,
+                list(connection.executed),
+            )

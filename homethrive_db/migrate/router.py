@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,6 +66,12 @@ class Retry:
     def __str__(self) -> str:
         oldest = f"; the oldest transaction is that of {self.holder}" if self.holder else ""
         return f"{self.migration} tries again in {self.pause:.1f} s to get its locks{oldest}"
+
+
+def _check_order(file: MigrationFile, done: Collection[str]) -> None:
+    """Refuse a file that is older than one that is applied."""
+    if done and file.name < max(done):
+        raise wrong(file.name, f"it is older than {max(done)}, which is applied: renumber it")
 
 
 class SafeRouter:
@@ -138,10 +144,8 @@ class SafeRouter:
             raise wrong(name, "there is no migration of this name")
         done = {one.name for one in applied}
         pending = [file for file in files if file.name not in done]
-        if pending and done and pending[0].name < max(done):
-            raise wrong(
-                pending[0].name, f"it is older than {max(done)}, which is applied: renumber it"
-            )
+        if pending:
+            _check_order(pending[0], done)
         return applied, [file for file in pending if name is None or file.name <= name]
 
     def _check_edits(self, applied: list[AppliedMigration], files: list[MigrationFile]) -> None:
@@ -170,6 +174,7 @@ class SafeRouter:
             done = self.done
             if file.name in done:
                 return False
+            _check_order(file, done)
             if not done:
                 self._check_new()
             self.history.create()

@@ -1,30 +1,40 @@
 """A schema that is never kept: where models and migrations show what they make.
 
 It lives in a transaction that is rolled back, on a connection of its own, in the database itself,
-so no second one is needed and nothing of the database's own is touched.
+so no second one is needed and nothing of the database's own is touched. Only where a migration uses
+an enum label that an earlier one has added, which PostgreSQL refuses in one transaction, each file
+is committed, and the schema dropped in the end.
 """
 
 from __future__ import annotations
 
 import re
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 from peewee import Model, PeeweeException, SchemaManager, sort_models  # type: ignore[attr-defined]  # unlisted
 
 from homethrive_db import models
 from homethrive_db.database import Database
-from homethrive_db.errors import Translation
+from homethrive_db.errors import MigrationError, Translation
 from homethrive_db.migrate.catalog import Catalog, read_catalog
 from homethrive_db.migrate.failures import failed
 from homethrive_db.migrate.files import MigrationFile
 from homethrive_db.migrate.migrator import SafeMigrator, perform
 
+T = TypeVar("T")
+
+_PREFIX = "homethrive_scratch_"
+_LOCK_TIMEOUT = "5s"
+_LEFT_SECONDS = 3600
+_UNSAFE_NEW_LABEL = "55P04"
+
 # What refuses a transaction has the same result without, on tables that are empty.
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
-_VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
+_VACUUM = re.compile(r"(?:\s|--[^\n]*\n)*VACUUM\b", re.IGNORECASE)
 # What Peewee sends of its own.
 _OWN = re.compile(r"(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) [^;]+;|BEGIN|COMMIT")
 
@@ -33,6 +43,22 @@ class Scratch(Database):
     """A connection into the scratch schema, which remembers what is executed."""
 
     executed: list[str]
+    schema: str
+    commits: bool
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Work in the schema for the block."""
+        with self.atomic() if self.commits else nullcontext():
+            set_search_path = "SELECT set_config('search_path', %s, true)"
+            super().execute_sql(set_search_path, (self.schema,))
+            super().execute_sql("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+            yield
+
+    def read(self) -> Catalog:
+        """Read what is in the schema."""
+        with self.turn():
+            return read_catalog(self)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Execute *sql*, made fit for a transaction; keep it as it was meant."""
@@ -47,7 +73,8 @@ class Scratch(Database):
         self.executed = []
         failure = None
         try:
-            perform(file, file.migrate, SafeMigrator(self), self)
+            with self.turn():
+                perform(file, file.migrate, SafeMigrator(self), self)
         except PeeweeException as error:
             failure = failed(file.name, "fails on empty tables", error)
         if failure is not None:  # outside of the handler, which would tie the driver's error to it
@@ -57,22 +84,63 @@ class Scratch(Database):
         """Create the tables of models, and the enum types they use."""
         for name, labels in enums.items():
             quoted = ", ".join("'" + label.replace("'", "''") + "'" for label in labels)
-            self.execute_sql(f"CREATE TYPE {name} AS ENUM ({quoted})")
+            self.execute_sql(f"CREATE TYPE {name} AS ENUM ({quoted})".replace("%", "%%"))
         for model in sort_models(made_of):
             SchemaManager(model, database=self).create_all(safe=False)
 
 
 @contextmanager
-def scratch(db: Database) -> Iterator[Scratch]:
-    """Open an empty scratch schema on the server and the database of *db*."""
+def scratch(db: Database, *, commits: bool = False) -> Iterator[Scratch]:
+    """Open an empty scratch schema on the server and the database of *db*.
+
+    It is rolled back, unless it *commits* each turn; then it is dropped.
+    """
     with Scratch.beside(db) as connection, Translation():
-        connection.executed = []
+        connection.executed, connection.commits = [], commits
+        connection.schema = f"{_PREFIX}{uuid.uuid4().hex}"
+        if commits:
+            with _committed(connection):
+                yield connection
+            return
         with connection.atomic() as transaction:
-            schema = f"homethrive_scratch_{uuid.uuid4().hex}"
-            connection.execute_sql(f"CREATE SCHEMA {schema}")
-            connection.execute_sql("SELECT set_config('search_path', %s, true)", (schema,))
-            yield connection
+            connection.execute_sql(f"CREATE SCHEMA {connection.schema}")
+            with connection.turn():
+                yield connection
             transaction.rollback()
+
+
+@contextmanager
+def _committed(connection: Scratch) -> Iterator[None]:
+    with connection.connection_context():
+        for schema in (*_left_behind(connection), connection.schema):
+            connection.execute_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        connection.execute_sql(f"CREATE SCHEMA {connection.schema}")
+        # So that the next one knows who is killed in between.
+        connection.execute_sql(f"COMMENT ON SCHEMA {connection.schema} IS '{time.time():.0f}'")
+        try:
+            yield
+        finally:
+            connection.execute_sql(f"DROP SCHEMA {connection.schema} CASCADE")
+
+
+def _left_behind(connection: Scratch) -> list[str]:
+    """List the schemas of those who were killed in between, an hour ago or more."""
+    query = """SELECT nspname FROM pg_namespace WHERE nspname LIKE %s
+        AND obj_description(oid, 'pg_namespace')::float < %s"""
+    rows = connection.execute_sql(query, (f"{_PREFIX}%", time.time() - _LEFT_SECONDS))
+    return [name for (name,) in rows.fetchall()]
+
+
+def in_scratch(db: Database, work: Callable[[Scratch], T]) -> T:
+    """Do *work* in a scratch schema; once more, committing, where one transaction cannot do it."""
+    try:
+        with scratch(db) as connection:
+            return work(connection)
+    except MigrationError as error:
+        if error.details.get("sqlstate") != _UNSAFE_NEW_LABEL:
+            raise
+    with scratch(db, commits=True) as connection:
+        return work(connection)
 
 
 def catalog_of_models(
@@ -83,14 +151,17 @@ def catalog_of_models(
     """Read what the models make."""
     with scratch(db) as connection:
         connection.create(made_of, enums)
-        return read_catalog(connection)
+        return connection.read()
 
 
 def catalogs_of_migrations(db: Database, files: Iterable[MigrationFile]) -> list[Catalog]:
     """Read what the migrations make, from zero: before the first, and after each."""
-    with scratch(db) as connection:
-        catalogs = [read_catalog(connection)]
+
+    def work(connection: Scratch) -> list[Catalog]:
+        catalogs = [connection.read()]
         for file in files:
             connection.apply(file)
-            catalogs.append(read_catalog(connection))
+            catalogs.append(connection.read())
         return catalogs
+
+    return in_scratch(db, work)

@@ -193,6 +193,14 @@ def test_a_deadline_ends_the_wait_for_begin_and_rollback(server, url, make_db):
         assert db.execute_sql("SELECT 1").fetchone() == (1,)
 
 
+def test_a_deadline_is_told_through_savepoints(url, make_db):
+    """Not the loss of the connection that it brings about."""
+    db = make_db(url)
+    with pytest.raises(UnavailableError) as caught, db.deadline(0.2), db.atomic(), db.atomic():
+        db.execute_sql("SELECT pg_sleep(60)")
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+
+
 def test_repeated_attempts_end_with_the_deadline(server, url, make_db):
     db = make_db(url)
     server.stop()

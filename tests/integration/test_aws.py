@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from homethrive_db import UnavailableError, aws
-from homethrive_db.migrate import migrations_folder
+from homethrive_db.migrate import migrate, migrations_folder
 from homethrive_db.migrate.lock import migration_lock
 from tests import catalog
 from tests.waiting import wait_until
@@ -111,6 +112,16 @@ def test_a_failure_is_a_result_and_the_connection_is_closed(empty_db, by_secret)
     assert result["error"]["code"] == "NEEDS_ADOPTION"
     assert "homethrive-db adopt" in result["message"]
     assert "s3cr3t" not in json.dumps(result)
+
+
+def test_a_table_that_stays_in_use_is_a_result_in_time(empty_db, by_secret):
+    list(migrate(empty_db, NAMES[0]))
+    with empty_db.atomic():
+        empty_db.execute_sql("SELECT 1 FROM users")
+        began = time.monotonic()
+        result = aws.migrate_handler({}, Context(2))
+    assert time.monotonic() - began < 6
+    assert (result["success"], result["error"]["code"]) == (False, "DEADLINE_EXCEEDED")
 
 
 def test_a_database_that_cannot_be_reached_is_a_result(empty_db, by_secret):

@@ -106,7 +106,10 @@ def test_tables_of_ours_without_a_history_are_not_touched(empty_db):
         assert not History(empty_db).exists()
 
 
-@pytest.mark.parametrize("end", ["COMMIT", "; commit;", ";\n ROLLBACK", "ABORT"])
+ENDS = ["COMMIT", "; commit;", ";\n ROLLBACK", "ABORT", "-- done\nCOMMIT", "/* so */ END"]
+
+
+@pytest.mark.parametrize("end", [*ENDS, "; PREPARE TRANSACTION 'x'"])
 def test_a_migration_that_ends_the_transaction_is_refused(empty_db, folder, end):
     sql = f"ALTER TABLE users ADD COLUMN color text{end}" if ";" in end else end
     folder.joinpath("003_commit.py").write_text(
@@ -119,10 +122,34 @@ def test_a_migration_that_ends_the_transaction_is_refused(empty_db, folder, end)
     assert read_catalog(empty_db) == CONTRACT
 
 
-def test_a_migration_that_names_a_schema_is_refused(empty_db, folder):
+BODY = """
+    CREATE PROCEDURE tidy() LANGUAGE plpgsql AS $$
+    BEGIN
+        DELETE FROM users WHERE email = 'public.x'; COMMIT;
+    END $$; -- it is public. And so on; COMMIT
+"""
+
+
+def test_what_is_no_statement_is_not_taken_for_one(empty_db, folder):
+    folder.joinpath("003_tidy.py").write_text(
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({BODY!r})\n"
+    )
+    assert list(migrate(empty_db))[-1] == "003_tidy"
+
+
+def test_a_migration_without_sql_is_refused(empty_db, folder):
+    folder.joinpath("003_empty.py").write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql('-- later\\n')\n"
+    )
+    with pytest.raises(MigrationError, match="003_empty: there is no SQL in it"):
+        list(migrate(empty_db))
+
+
+@pytest.mark.parametrize("name", ["public.users", '"public".users'])
+def test_a_migration_that_names_a_schema_is_refused(empty_db, folder, name):
+    sql = f"ALTER TABLE {name} ADD COLUMN color text"
     folder.joinpath("003_public.py").write_text(
-        "def migrate(migrator, database, fake=False, **kwargs):\n"
-        "    migrator.sql('ALTER TABLE public.users ADD COLUMN color text')\n"
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r})\n"
     )
     with pytest.raises(MigrationError, match=r"003_public: the SQL names the schema public"):
         list(migrate(empty_db))
