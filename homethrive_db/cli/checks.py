@@ -49,7 +49,9 @@ def _show(result: CheckResult) -> None:
         click.echo(f"  pending: {name}")
     for name in result.edited:
         click.echo(f"  edited since it was applied: {name}")
-    if not (result.pending or result.edited):
+    for name in result.missing:
+        click.echo(f"  applied, but its file is not there: {name}")
+    if not (result.pending or result.edited or result.missing):
         click.echo("  ok: no migration is pending")
 
 

@@ -147,6 +147,8 @@ def generate(name: str) -> None:
         click.echo("The migrations make what the models say: nothing to write")
         return
     click.echo(f"Wrote {path}")
+    if "ADD VALUE" in path.read_text():
+        click.echo("  new labels come first: once it is written, generate what else there is")
     questions = path.read_text().count("-- QUESTION:")
     if questions:
         click.echo(f"  {questions} to be answered in it: each is marked QUESTION")
@@ -194,7 +196,7 @@ def reset(yes: bool) -> None:
             typed = click.prompt(f"All rows in {db.database} go. Type its name to say so", type=str)
             if typed != name:
                 raise ConfigurationError(f"that is not its name ({name}): nothing was dropped")
-        drop_everything(db)
+        drop_everything(db, migrations.migrations_folder())
         click.echo(f"Emptied {db.database}")
         for applied in migrations.migrate(db, on_wait=_say):
             click.echo(f"  applied {applied}")

@@ -51,5 +51,6 @@ def adopt(db: Database, folder: Path, *, ignore: Sequence[str] = (), wait: float
             for file in files[:fitting]:
                 history.add(file)
             return Adoption(names[:fitting], names[fitting:])
-    nearest = min(range(len(files), 0, -1), key=lambda n: len(differences[n]))
-    return Adoption([], names, names[nearest - 1], differences[nearest])
+    nearest = min(range(len(files), -1, -1), key=lambda n: len(differences[n]))
+    name = names[nearest - 1] if nearest else "an empty database"
+    return Adoption([], names, name, differences[nearest])

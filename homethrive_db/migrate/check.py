@@ -26,11 +26,13 @@ class CheckResult:
     pending: list[str] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
     """Applied migrations whose file is another one since."""
+    missing: list[str] = field(default_factory=list)
+    """Applied migrations whose file is not there."""
 
     @property
     def is_clean(self) -> bool:
         """Say whether nothing was found."""
-        return not (self.migrations or self.database or self.pending or self.edited)
+        return not any((self.migrations, self.database, self.pending, self.edited, self.missing))
 
 
 def check(db: Database, folder: Path, *, ignore: Sequence[str] = ()) -> CheckResult:
@@ -55,4 +57,5 @@ def check(db: Database, folder: Path, *, ignore: Sequence[str] = ()) -> CheckRes
             for file in files
             if file.name in applied and applied[file.name].was_edited(file)
         ],
+        missing=[name for name in applied if name not in {file.name for file in files}],
     )

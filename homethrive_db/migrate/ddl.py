@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homethrive_db.migrate.catalog import Catalog, Column, Table
 from homethrive_db.migrate.compare import pairs
@@ -30,6 +30,7 @@ def statements(before: Catalog, after: Catalog, *, is_way_back: bool = False) ->
         *change.dropped_foreign_keys(),
         *change.dropped_parts(),
         *change.dropped_tables(),
+        *change.renamed_parts(),
         *change.columns(),
         *change.created_tables(),
         *change.added_parts(),
@@ -38,12 +39,27 @@ def statements(before: Catalog, after: Catalog, *, is_way_back: bool = False) ->
     ]
 
 
+def with_new_labels(before: Catalog, after: Catalog) -> Catalog | None:
+    """Give *before* with the labels that *after* adds to its enums; None where there are none."""
+    added = {
+        name: labels
+        for name, labels in after.enums.items()
+        if (old := before.enums.get(name)) not in {None, labels}
+        and [label for label in labels if label in old] == list(old)
+    }
+    return replace(before, enums={**before.enums, **added}) if added else None
+
+
 def _question(text: str, *options: str) -> str:
     return "\n".join([f"{QUESTION} {text}", *(f"-- {option}" for option in options)])
 
 
 def _is_foreign_key(definition: str) -> bool:
     return definition.startswith("FOREIGN KEY")
+
+
+def _target(foreign_key: str) -> str:
+    return foreign_key.partition(" REFERENCES ")[2].partition("(")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +83,13 @@ class _Change:
 
     def dropped_foreign_keys(self) -> Iterator[str]:
         """Drop them first of all: what they refer to may go."""
+        shaken = self._tables_that_lose_keys()
         for name, before, after in self._tables_kept():
-            for constraint in _lost(before.constraints, after.constraints):
-                if _is_foreign_key(before.constraints[constraint]):
+            lost = _lost(before.constraints, after.constraints)
+            for constraint, definition in before.constraints.items():
+                if _is_foreign_key(definition) and (
+                    constraint in lost or _target(definition) in shaken
+                ):
                     yield f"ALTER TABLE {name} DROP CONSTRAINT {constraint};"
 
     def dropped_parts(self) -> Iterator[str]:
@@ -84,6 +104,10 @@ class _Change:
             for constraint in _lost(before.constraints, after.constraints):
                 if not _is_foreign_key(before.constraints[constraint]):
                     yield f"ALTER TABLE {name} DROP CONSTRAINT {constraint};"
+
+    def renamed_parts(self) -> Iterator[str]:
+        """Rename once all that goes is gone: an index may take the name of another table's."""
+        for name, before, after in self._tables_kept():
             for old, new in _renamed(before.indexes, after.indexes):
                 yield f"ALTER INDEX {old} RENAME TO {new};"
             for old, new in _renamed(before.constraints, after.constraints):
@@ -142,11 +166,30 @@ class _Change:
 
     def added_foreign_keys(self) -> Iterator[str]:
         """Add them last of all: what they refer to is there by now."""
+        shaken = self._tables_that_lose_keys()
         for name, after in self.after.tables.items():
             before = self.before.tables.get(name, Table())
-            for constraint in _lost(after.constraints, before.constraints):
-                if _is_foreign_key(after.constraints[constraint]):
-                    yield _added(name, constraint, after.constraints[constraint])
+            new = _lost(after.constraints, before.constraints)
+            for constraint, definition in after.constraints.items():
+                if _is_foreign_key(definition) and (
+                    constraint in new or _target(definition) in shaken
+                ):
+                    yield _added(name, constraint, definition)
+
+    def _tables_that_lose_keys(self) -> set[str]:
+        """List the tables whose keys foreign keys of others may stand on."""
+        return {
+            name
+            for name, before, after in self._tables_kept()
+            if any(
+                before.constraints[one].startswith(("PRIMARY KEY", "UNIQUE"))
+                for one in _lost(before.constraints, after.constraints)
+            )
+            or any(
+                before.indexes[one].startswith("CREATE UNIQUE")
+                for one in _lost(before.indexes, after.indexes)
+            )
+        }
 
     def _tables_kept(self) -> Iterator[tuple[str, Table, Table]]:
         for name, after in self.after.tables.items():
@@ -171,6 +214,7 @@ class _Change:
     ) -> Iterator[str]:
         gone = [name for name in before if name not in after]
         made = [name for name in after if name not in before]
+        new_names = ", ".join(made)
         for new in list(made):
             old = next((name for name in gone if before[name].type == after[new].type), None)
             if old is not None:
@@ -183,8 +227,15 @@ class _Change:
                     f"ALTER TABLE {table} DROP COLUMN {old};",
                     f"ALTER TABLE {table} ADD COLUMN {new} {after[new].definition};",
                 )
-        for name in gone:
-            yield f"ALTER TABLE {table} DROP COLUMN {name};"
+        for name in sorted(gone, key=lambda name: before[name].generated is None):
+            drop = f"ALTER TABLE {table} DROP COLUMN {name};"  # the generated ones use others
+            if new_names and not self.is_way_back:
+                drop = _question(
+                    f"is {table}.{name} one of the new columns ({new_names}) under a new name and "
+                    "with a new type? If not:",
+                    drop,
+                )
+            yield drop
         for name in made:
             yield self._added_column(table, name, after[name])
         for name in after:
@@ -228,6 +279,8 @@ class _Change:
         widens = _widens(before, after)
         if widens or (self.is_way_back and _widens(after, before)):
             return f"{alter} TYPE {after};"
+        if _widens(after, before):  # without USING PostgreSQL refuses what does not fit
+            return _question(f"do all values of {name} fit {after}?", f"{alter} TYPE {after};")
         return _question(
             f"how do the values of {name} become {after}?",
             f"{alter} TYPE {after} USING {name}::{after};",

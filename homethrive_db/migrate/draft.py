@@ -11,7 +11,7 @@ from peewee import Model
 from homethrive_db import models
 from homethrive_db.database import Database
 from homethrive_db.errors import MigrationError
-from homethrive_db.migrate.ddl import statements
+from homethrive_db.migrate.ddl import statements, with_new_labels
 from homethrive_db.migrate.files import read_folder
 from homethrive_db.migrate.scratch import catalog_of_models, catalogs_of_migrations
 
@@ -54,7 +54,8 @@ def generate(
 ) -> Path | None:
     """Write the migration that makes of the migrations in *folder* what the models say.
 
-    Gives the path of the file, or None where there is no difference. The database of *db* serves to
+    Gives the path of the file, or None where there is no difference. New labels of enums come
+    alone, and what else is different in the next one. The database of *db* serves to
     try both out and stays as it is. Raises MigrationError.
     """
     _check_name(name)
@@ -62,6 +63,8 @@ def generate(
     after = catalog_of_models(db, made_of, enums)
     if before == after:
         return None
+    # PostgreSQL uses a new label only once it is committed: it comes first, in a file of its own.
+    after = with_new_labels(before, after) or after
     return write_draft(
         folder, name, statements(before, after), statements(after, before, is_way_back=True)
     )

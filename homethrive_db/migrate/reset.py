@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from pathlib import Path
 
 from homethrive_db.database import Database
 from homethrive_db.errors import ConfigurationError, Translation
 from homethrive_db.migrate import history
+from homethrive_db.migrate.files import read_folder
 from homethrive_db.migrate.lock import migration_lock
+from homethrive_db.migrate.scratch import catalogs_of_migrations
 from homethrive_db.models import ENUMS, MODELS
 from homethrive_db.settings import is_embedded
 
@@ -47,13 +50,18 @@ def check_resettable(parameters: Mapping[str, str]) -> None:
         )
 
 
-def drop_everything(db: Database, *, wait: float = 60) -> None:
-    """Drop our tables with all rows, our types and the history, in one transaction."""
-    tables = {model._meta.table_name for model in MODELS} | history.TABLES
+def drop_everything(db: Database, folder: Path, *, wait: float = 60) -> None:
+    """Drop our tables with all rows, our types and the history, in one transaction.
+
+    Ours are those of the models, and of the migrations in *folder*.
+    """
+    made = catalogs_of_migrations(db, read_folder(folder))[-1]
+    tables = {model._meta.table_name for model in MODELS} | history.TABLES | made.tables.keys()
+    types = ENUMS.keys() | made.enums.keys()
     with db.connection_context(), Translation(), migration_lock(db, wait=wait):
         # CASCADE takes only what others have pointing at a table: constraints and views.
         db.execute_sql(f"DROP TABLE IF EXISTS {', '.join(sorted(tables))} CASCADE")
-        db.execute_sql(f"DROP TYPE IF EXISTS {', '.join(sorted(ENUMS))}")
+        db.execute_sql(f"DROP TYPE IF EXISTS {', '.join(sorted(types))}")
 
 
 def _is_loopback(address: str) -> bool:

@@ -51,6 +51,8 @@ def migrate(
 ) -> Iterator[str]:
     """Apply the pending migrations one by one, up to *name* if given; yields each one's name.
 
+    Each is applied when it is asked for: ``for name in migrate(db)``.
+
     Each is one transaction with its row of the history. Any number of processes may do so at once:
     each migration is applied by one of them, and the others wait. Raises MigrationError where one
     fails (those before it stay), where there is none of that *name*, where the files do not fit the
