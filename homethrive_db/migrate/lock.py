@@ -59,6 +59,10 @@ def migration_lock(
     while True:
         with db.atomic():
             if db.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (KEY,)).fetchone()[0]:
+                # It is idle while a file without a transaction runs on another connection.
+                db.execute_sql(
+                    "SELECT set_config('idle_in_transaction_session_timeout', '0', true)"
+                )
                 yield
                 return
             holder = _holder(db)

@@ -57,6 +57,13 @@ def test_an_older_database_is_noted_as_far_as_it_goes_and_migrates_on(empty_db, 
     assert read_catalog(empty_db) == CONTRACT
 
 
+def test_without_migrations_there_is_nothing_that_fits(empty_db, tmp_path):
+    as_the_node_service_made_it(empty_db)
+    adoption = adopt(empty_db, tmp_path)
+    assert (adoption.noted, adoption.nearest) == ([], "an empty database")
+    assert {one.what for one in adoption.differences} == {"table", "enum"}
+
+
 def test_a_database_that_fits_nowhere_is_left_as_it_is(empty_db, folder):
     as_the_node_service_made_it(empty_db)
     with empty_db.atomic():

@@ -1,6 +1,7 @@
 """``check`` tells every kind of drift by name, raises no false alarm, and changes nothing."""
 
 import json
+import shutil
 
 import psycopg2
 import pytest
@@ -260,6 +261,16 @@ def test_pending_migrations_are_told(empty_db):
     assert result.pending == names[1:]
     assert result.migrations == []
     assert "table caregiver_access: expected it, found none" in map(str, result.database)
+
+
+def test_an_applied_migration_without_its_file_is_told(migrated, tmp_path):
+    shutil.copytree(migrations_folder(), tmp_path / "migrations")
+    with migrated.atomic():
+        migrated.execute_sql(
+            "INSERT INTO migratehistory (name, migrated_at) VALUES ('009_x', now())"
+        )
+    result = check(migrated, tmp_path / "migrations")
+    assert (result.missing, result.is_clean) == (["009_x"], False)
 
 
 def test_migrations_that_do_not_make_the_models_are_told(migrated, tmp_path):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg2
 import pytest
 
-from homethrive_db import MigrationError
+from homethrive_db import MigrationError, create_db
 from homethrive_db.migrate import migrate, migrations_folder, router
 from homethrive_db.migrate.history import History
 from homethrive_db.migrate.router import Retry, SafeRouter
@@ -259,3 +259,19 @@ def test_a_migrator_that_waits_takes_over_from_one_that_was_killed(db, url, fold
     out, _ = second.communicate(timeout=120)
     assert second.returncode == 0
     assert "003_two_steps" in out
+
+
+def test_a_server_that_ends_idle_transactions_does_not_take_the_lock_away(db, url, folder):
+    """A file without a transaction leaves the one of the lock idle."""
+    slow = """
+TRANSACTIONAL = False
+
+def migrate(migrator, database, fake=False, **kwargs):
+    migrator.sql("SELECT pg_sleep(0.4)")
+    migrator.sql("CREATE TABLE IF NOT EXISTS slow (id int)")
+"""
+    folder.joinpath("003_slow.py").write_text(slow)
+    impatient = create_db(url, options="-c idle_in_transaction_session_timeout=100")
+    with impatient.connection_context():
+        assert list(SafeRouter(impatient, folder).apply()) == ["003_slow"]
+    impatient.close_all()

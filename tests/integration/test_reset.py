@@ -1,10 +1,12 @@
 """``reset`` empties a database for development, and no other."""
 
+import shutil
 import subprocess
 
 import pytest
 
-from homethrive_db.migrate import migrate, status
+from homethrive_db.migrate import migrate, migrations_folder, status
+from homethrive_db.migrate.reset import drop_everything
 from tests.catalog import CONTRACT, read_catalog
 from tests.process import PROGRAM, run_command
 
@@ -38,6 +40,19 @@ def test_an_embedded_database_is_emptied_and_made_anew(used, server):
     tables = read_catalog(used)["tables"]
     assert tables.pop("theirs")["constraints"] == {}
     assert tables == CONTRACT["tables"]
+
+
+def test_what_migrations_made_beside_the_models_goes_too(used, tmp_path):
+    shutil.copytree(migrations_folder(), tmp_path / "migrations")
+    more = tmp_path / "migrations/009_tags.py"
+    more.write_text(
+        "def migrate(migrator, database, fake=False, **kwargs):\n"
+        "    migrator.sql('CREATE TABLE tags (id int)')\n"
+    )
+    with used.atomic():
+        used.execute_sql("CREATE TABLE tags (id int)")
+    drop_everything(used, tmp_path / "migrations")
+    assert set(read_catalog(used)["tables"]) == {"theirs"}
 
 
 @pytest.mark.parametrize(
