@@ -78,7 +78,11 @@ def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | 
 
 def _others(connection: object) -> Iterator[Contender]:
     """Give the other contenders, but for those that are not installed."""
-    for module, name in (("plain_peewee", "PlainPeewee"), ("sqlalchemy_orm", "SqlAlchemy")):
+    for module, name in (
+        ("plain_peewee", "PlainPeewee"),
+        ("sqlalchemy_orm", "SqlAlchemy"),
+        ("django_orm", "Django"),
+    ):
         try:
             calls = getattr(import_module(f"benchmarks.{module}"), name)(connection)
         except ModuleNotFoundError as error:

