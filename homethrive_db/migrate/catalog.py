@@ -65,14 +65,20 @@ _SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial
 # Tables that are members of an extension are not ours.
 _TABLES = """
 SELECT oid::integer, relname, quote_ident(relname),
-    relpersistence = 'u', relrowsecurity, relforcerowsecurity,
+    CASE WHEN relkind = 'p' THEN 'partitioned' WHEN relkind = 'f' THEN 'foreign'
+        WHEN relpersistence = 'u' THEN 'unlogged' END,
+    CASE WHEN relforcerowsecurity THEN 'forced' WHEN relrowsecurity THEN 'enabled' END,
     (
-        SELECT string_agg(concat_ws(' ', polname, polcmd, pg_get_expr(polqual, polrelid),
+        SELECT string_agg(concat_ws(' ', polname, polcmd, CASE WHEN polpermissive THEN 'permissive'
+            ELSE 'restrictive' END, polroles::regrole[]::text, pg_get_expr(polqual, polrelid),
             pg_get_expr(polwithcheck, polrelid)), '; ' ORDER BY polname)
         FROM pg_policy WHERE polrelid = pg_class.oid
     ),
-    (SELECT string_agg(rulename, ', ' ORDER BY rulename) FROM pg_rewrite
-        WHERE ev_class = pg_class.oid)
+    (SELECT regexp_replace(string_agg(pg_get_ruledef(oid, true), ' ' ORDER BY rulename),
+            '[[:space:]]+', ' ', 'g')
+        FROM pg_rewrite WHERE ev_class = pg_class.oid),
+    (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno) FROM pg_inherits
+        WHERE inhrelid = pg_class.oid)
 FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'f')
     AND NOT EXISTS (
@@ -110,7 +116,7 @@ ORDER BY conname
 """
 _INDEXES = """
 SELECT indrelid::integer, quote_ident(relname), pg_get_indexdef(indexrelid, 0, true)
-    || CASE WHEN indisvalid THEN '' ELSE ' (INVALID)' END
+    || CASE WHEN indisvalid AND indisready AND indislive THEN '' ELSE ' (INVALID)' END
 FROM pg_index JOIN pg_class ON oid = indexrelid
 WHERE indrelid = ANY(%(tables)s::oid[]) AND NOT EXISTS (
     SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x')
@@ -166,17 +172,9 @@ def read_catalog(db: Database, ignore: Iterable[str] = ()) -> Catalog:
     return Catalog(enums, {names[oid]: table for oid, table in tables.items()})
 
 
-def _properties(
-    is_unlogged: bool, has_security: bool, is_forced: bool, policies: str | None, rules: str | None
-) -> dict[str, str]:
-    security = "forced" if is_forced else "enabled"
-    found = {
-        "storage": "unlogged" if is_unlogged else None,
-        "row security": security if has_security else None,
-        "policies": policies,
-        "rules": rules,
-    }
-    return {what: value for what, value in found.items() if value}
+def _properties(*values: str | None) -> dict[str, str]:
+    names = ("storage", "row security", "policies", "rules", "parents")
+    return {name: value for name, value in zip(names, values, strict=True) if value}
 
 
 def _column(kind: str, is_nullable: bool, expression: str | None, *made: Any) -> Column:

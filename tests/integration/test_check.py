@@ -177,7 +177,17 @@ DRIFT = {
     ),
     "rule added": (
         "CREATE RULE quiet AS ON DELETE TO users DO INSTEAD NOTHING",
-        "rules users: expected none, found quiet",
+        "rules users: expected none, found "
+        "CREATE RULE quiet AS ON DELETE TO users DO INSTEAD NOTHING;",
+    ),
+    "parent added": (
+        "CREATE TABLE stray (id uuid NOT NULL); ALTER TABLE dose_taken INHERIT stray",
+        "parents dose_taken: expected none, found stray",
+        "table stray: expected none, found it",
+    ),
+    "policy": (
+        "CREATE POLICY own ON users FOR SELECT TO CURRENT_USER USING (email IS NULL)",
+        "policies users: expected none, found own r permissive {postgres} (email IS NULL)",
     ),
     "trigger added": (
         "CREATE FUNCTION noisy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
