@@ -180,6 +180,7 @@ def test_a_database_that_goes_away_midway_is_told_in_one_line(
             _, errors = process.communicate(b"".join(events[15_000:]))
         assert process.returncode == 2
         assert re.fullmatch(
+            rb"([\d,]+ lines\n)*"  # of its progress, where it takes long
             rb"homethrive-db: .*\. Lines 1 to (5|10|15),000 are settled\. "
             rb"Run the same command again: nothing is recorded twice\.\n",
             errors,
