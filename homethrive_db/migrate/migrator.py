@@ -21,9 +21,11 @@ from homethrive_db.migrate.lock import Holder, Listener
 QUESTION = "-- QUESTION:"
 """How a draft marks what its author must decide."""
 
-# What is no statement: comments, strings and bodies in dollar quotes.
+# What is no statement: comments, strings and the bodies of functions.
 _NO_SQL = re.compile(
-    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|(?P<quote>\$\w*\$).*?(?P=quote)", re.DOTALL
+    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|(?P<quote>\$\w*\$).*?(?P=quote)"
+    r"|\bBEGIN\s+ATOMIC\b.*?;\s*END\b",
+    re.DOTALL | re.IGNORECASE,
 )
 _NAMES_A_SCHEMA = re.compile(r'\bpublic"?\s*\.', re.IGNORECASE)
 _ENDS_A_TRANSACTION = re.compile(
@@ -48,18 +50,18 @@ class SafeMigrator(Migrator):
 
     def sql(self, sql: str, *params: Any) -> None:
         """Have *sql* executed."""
-        bare = _bare(sql)
-        if not bare.strip("; \n\t") and QUESTION not in sql:
+        executed = bare(sql)
+        if not executed.strip("; \n\t") and QUESTION not in sql:
             raise MigrationError("there is no SQL in it: write some")
         if QUESTION in sql:
             line = sql[sql.index(QUESTION) :].partition("\n")[0]
             raise MigrationError(f"a question of the draft is open: {line}", "OPEN_QUESTION")
-        if _NAMES_A_SCHEMA.search(bare):
+        if _NAMES_A_SCHEMA.search(executed):
             raise MigrationError(
                 "the SQL names the schema public: leave it out, so that the migration can be "
                 "tried in another one"
             )
-        if _ENDS_A_TRANSACTION.search(bare):
+        if _ENDS_A_TRANSACTION.search(executed):
             raise MigrationError(
                 "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
             )
@@ -87,8 +89,8 @@ class NonTransactionalMigrator(SafeMigrator):
         """Have *sql*, one statement, executed."""
         super().sql(sql, *params)
         operation = self.__ops__.pop()
-        bare = _bare(sql)
-        build = _BUILDS_INDEX.search(bare)
+        executed = bare(sql)
+        build = _BUILDS_INDEX.search(executed)
         if build and not build["safe"]:
             raise MigrationError(
                 f"CREATE INDEX CONCURRENTLY {build['index']} needs IF NOT EXISTS: "
@@ -97,7 +99,7 @@ class NonTransactionalMigrator(SafeMigrator):
         if build:
             index = build["index"]
             self.__ops__.append(lambda: self._drop_invalid(index))
-        if _REFUSES_A_TRANSACTION.search(bare):
+        if _REFUSES_A_TRANSACTION.search(executed):
             self.__ops__.append(operation)
         else:
             self.__ops__.append(lambda: self._run_in_transaction(operation))
@@ -130,7 +132,7 @@ class NonTransactionalMigrator(SafeMigrator):
             time.sleep(0.1)
 
 
-def _bare(sql: str) -> str:
+def bare(sql: str) -> str:
     """Leave out of *sql* what is not executed as it stands."""
     return _NO_SQL.sub(" ", sql)
 

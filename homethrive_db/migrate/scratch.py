@@ -23,7 +23,7 @@ from homethrive_db.errors import MigrationError, Translation
 from homethrive_db.migrate.catalog import Catalog, read_catalog
 from homethrive_db.migrate.failures import failed
 from homethrive_db.migrate.files import MigrationFile
-from homethrive_db.migrate.migrator import SafeMigrator, perform
+from homethrive_db.migrate.migrator import SafeMigrator, bare, perform
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ _UNSAFE_NEW_LABEL = "55P04"
 
 # What refuses a transaction has the same result without, on tables that are empty.
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
-_VACUUM = re.compile(r"(?:\s|--[^\n]*\n)*VACUUM\b", re.IGNORECASE)
+_VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 # What Peewee sends of its own.
 _OWN = re.compile(r"(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) [^;]+;|BEGIN|COMMIT")
 
@@ -62,7 +62,7 @@ class Scratch(Database):
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Execute *sql*, made fit for a transaction; keep it as it was meant."""
-        in_transaction = "SELECT" if _VACUUM.match(sql) else _CONCURRENTLY.sub("", sql)
+        in_transaction = "SELECT" if _VACUUM.match(bare(sql)) else _CONCURRENTLY.sub("", sql)
         cursor = super().execute_sql(in_transaction, params)
         if not _OWN.fullmatch(sql):
             self.executed.append(cursor.mogrify(sql, params or ()).decode().strip())

@@ -127,6 +127,7 @@ BODY = """
     BEGIN
         DELETE FROM users WHERE email = 'public.x'; COMMIT;
     END $$; -- it is public. And so on; COMMIT
+    CREATE FUNCTION one() RETURNS int BEGIN ATOMIC SELECT 1; END;
 """
 
 
