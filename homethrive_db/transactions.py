@@ -112,7 +112,7 @@ class TransactionalPool(Pool):
     def _settle(self, transaction_id: str, lost: UnavailableError) -> None:
         """Return if the transaction has been committed; raise whether it was rolled back."""
         outcome = None
-        for _ in attempts(_SETTLE_SECONDS):
+        for _ in attempts(self._within_deadline(_SETTLE_SECONDS)):
             with suppress(UnavailableError), Translation(nothing_written=True):
                 if self._state.conn.closed:
                     self.renew()
@@ -158,10 +158,7 @@ class TransactionalPool(Pool):
         if self.in_transaction():
             with self.atomic():
                 return function()
-        deadline = self.current_deadline()
-        if deadline is not None:
-            patience = min(patience, deadline.seconds_left())
-        for is_last in attempts(patience):
+        for is_last in attempts(self._within_deadline(patience)):
             try:
                 with self.atomic():
                     return function()
@@ -169,6 +166,10 @@ class TransactionalPool(Pool):
                 if is_last or not _may_be_repeated(error):
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    def _within_deadline(self, seconds: float) -> float:
+        deadline = self.current_deadline()
+        return seconds if deadline is None else min(seconds, deadline.seconds_left())
 
 
 def _may_be_repeated(error: UnavailableError | PeeweeException) -> bool:
