@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
+    from homethrive_db.doses.occurrence import DoseOccurrence
     from homethrive_db.doses.recurrence import occurrences
+    from homethrive_db.doses.repository import DoseRepository
     from homethrive_db.entities import (
         CaregiverAccess,
         CaregiverAccessWithUser,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
+    from homethrive_db.enums import AccessStatus, DoseStatus, OutcomeStatus, Recurrence
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -72,8 +74,11 @@ __all__ = [
     "Database",
     "DatabaseOptions",
     "DoseKey",
+    "DoseOccurrence",
     "DoseOutcome",
     "DoseReport",
+    "DoseRepository",
+    "DoseStatus",
     "DoseTaken",
     "DoseTakenRepository",
     "HomethriveDbError",
@@ -125,6 +130,8 @@ _MODULES = (
     "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "doses.occurrence",
+    "doses.repository",
 )
 
 

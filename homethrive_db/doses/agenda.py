@@ -15,8 +15,9 @@ from uuid import UUID
 
 from peewee import fn
 
-from homethrive_db import models
+from homethrive_db import models, validation
 from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.records import Settled, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable, find_zone
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
@@ -28,7 +29,7 @@ NODE_ZONE = "America/New_York"
 """What the Node service takes for a schedule without a zone."""
 
 RECORDS_AROUND = timedelta(hours=26)
-"""How far from a dose a row of its local date, or of its New York instant, can be."""
+"""How far from a dose a record of its local date, or of its New York instant, can be."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -69,11 +70,16 @@ AGENDA: tuple[Any, ...] = (
 """What ``Agenda.of`` reads, of schedules joined with their medications and care recipients."""
 
 
-def records_window(since: datetime, until: datetime) -> dict[str, datetime]:
-    """Bind the instants between which recorded rows may be of doses from *since* to *until*."""
+def records_window(
+    since: datetime, until: datetime, *, beyond: timedelta = timedelta(0)
+) -> dict[str, datetime]:
+    """Bind the instants between which records may be of doses from *since* to *until*.
+
+    Of doses due up to *beyond* before or after as well.
+    """
     return {
-        "records_since": _shifted(since, -RECORDS_AROUND),
-        "records_until": _shifted(until, RECORDS_AROUND),
+        "records_since": shifted(since, -RECORDS_AROUND - beyond),
+        "records_until": shifted(until, RECORDS_AROUND + beyond),
     }
 
 
@@ -81,34 +87,9 @@ def days_around(since: datetime, until: datetime) -> dict[str, date]:
     """Bind the local dates, of whatever zone, of doses due from *since* to *until*."""
     day = timedelta(days=1)
     return {
-        "first_day": _shifted(since, -day).date(),
-        "last_day": _shifted(until, day).date(),
+        "first_day": shifted(since, -day).date(),
+        "last_day": shifted(until, day).date(),
     }
-
-
-class Taken(NamedTuple):
-    """A row of a dose taken."""
-
-    scheduled_for: datetime
-    taken_at: datetime
-    taken_by_user_id: str
-
-
-class Skipped(NamedTuple):
-    """A row of a dose skipped."""
-
-    scheduled_for: datetime
-    reason: str | None
-
-
-class Settled(NamedTuple):
-    """What became of the doses of some local dates."""
-
-    taken: dict[date, Taken]
-    """The row of the dose itself."""
-    moved: dict[date, Taken]
-    """A row of the date at another time: the schedule has changed since, and the dose is taken."""
-    skipped: dict[date, Skipped]
 
 
 class _Plan(NamedTuple):
@@ -131,7 +112,7 @@ class Agenda:
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
         is_active, inactive_at, taken, skips = row[13:17]
-        days = None if days is None else tuple(days)
+        days = None if days is None else validation.days_of_week(days)
         self._plan = _Plan(
             _RECURRENCES[recurrence], time.fromisoformat(time_of_day), days, start, end
         )
@@ -140,8 +121,8 @@ class Agenda:
         self._follows_recipient = timezone is None
         self._shared: tuple[Any, ...] = (*told, *self._plan[:3], zone)
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
-        self.taken = [Taken(_instant(due), _instant(at), who) for due, at, who in taken or ()]
-        self.skips = [Skipped(_instant(due), reason) for due, reason in skips or ()]
+        self.taken = read_taken(taken or ())
+        self.skips = read_skips(skips or ())
 
     def between(self, since: datetime, until: datetime) -> list[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
@@ -161,33 +142,46 @@ class Agenda:
         """
         day = self._own.day_of(recorded)
         if day is None and self._follows_recipient:
-            day = self._by_node().day_of(recorded)
+            day = self._day_by_node(recorded)
         return day
 
-    def local_date(self, instant: datetime) -> date:
-        """Give the date in the schedule's zone."""
-        return instant.astimezone(self._own.zone).date()
+    def day_settled_by(self, recorded: datetime) -> date:
+        """Tell of which local date a record is: of one only, whatever has changed since.
+
+        Of the date that it is a dose of, be it in New York, of before the schedule got its zone;
+        else of the date it was due in the schedule's zone: then the schedule had another time.
+        """
+        day = self._own.day_of(recorded) or self._day_by_node(recorded)
+        return recorded.astimezone(self._own.zone).date() if day is None else day
 
     def instants_of(self, day: date) -> list[datetime]:
         """List the instants under which the dose of a local date may be recorded, ours first."""
-        readings = [self._own, self._by_node()] if self._follows_recipient else [self._own]
-        return list(dict.fromkeys(at for one in readings if (at := one.on(day)) is not None))
+        own = self._own.on(day)
+        if own is None:
+            return []
+        node = self._by_node().on(day) if self._follows_recipient else None
+        return [own] if node is None or node == own else [own, node]
+
+    def recorded_at(self, day: date) -> list[datetime]:
+        """List the instants of the records that are of a local date."""
+        recorded = {row.scheduled_for for row in self.taken}
+        recorded |= {row.scheduled_for for row in self.skips}
+        return sorted(at for at in recorded if self.day_settled_by(at) == day)
 
     def settle(self, dues: Sequence[Due]) -> Settled:
         """Find what was recorded of the doses of some dates."""
         settled = Settled({}, {}, {})
         days = {due.at: due.day for due in dues}
-        others = []
-        for row in self.taken:
-            if (day := days.get(row.scheduled_for)) is not None:
-                settled.taken[day] = row
-            else:
-                others.append(row)
-        for skip in self.skips:
-            for day in self._days_of(skip.scheduled_for):
-                settled.skipped[day] = skip
+        others = pick(self.taken, days, settled.taken)
         if len(settled.taken) < len(days):
-            self._settle_others(settled, others)
+            for row in others:
+                day = self.day_of(row.scheduled_for)
+                if day is not None:
+                    settled.taken.setdefault(day, row)
+                else:
+                    settled.moved.setdefault(self.day_settled_by(row.scheduled_for), row)
+        for skip in pick(self.skips, days, settled.skipped):
+            settled.skipped.setdefault(self.day_settled_by(skip.scheduled_for), skip)
         return settled
 
     def occurrences(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
@@ -200,35 +194,20 @@ class Agenda:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
         day, at = due
         fate: tuple[Any, ...] = (DoseStatus.SCHEDULED, None, None, None)
-        if taken := settled.taken.get(day) or settled.moved.get(day):
+        if taken := settled.taken_on(day):
             fate = (DoseStatus.TAKEN, taken.taken_at, taken.taken_by_user_id, None)
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
         local_time = at.astimezone(self._own.zone).time()
         return DoseOccurrence._make((*self._shared, at, day, local_time, *fate))
 
-    def _settle_others(self, settled: Settled, rows: Iterable[Taken]) -> None:
-        for row in rows:
-            day = self.day_of(row.scheduled_for)
-            if day is not None:
-                settled.taken.setdefault(day, row)
-            else:
-                for day in self._days_of(row.scheduled_for):
-                    settled.moved[day] = row
+    def _day_by_node(self, recorded: datetime) -> date | None:
+        """Tell of which date's dose *recorded* is the instant in New York.
 
-    def _days_of(self, recorded: datetime) -> Iterator[date]:
-        """Tell the local dates that a row settles: of its dose, else all that it may be of.
-
-        One at a New York instant may be of before the schedule got its zone.
+        Of none that the schedule's own zone skips: there is no such dose.
         """
-        day = self.day_of(recorded)
-        if day is not None:
-            yield day
-            return
-        yield self.local_date(recorded)
-        by_node = self._by_node().day_of(recorded)
-        if by_node is not None:
-            yield by_node
+        day = self._by_node().day_of(recorded)
+        return None if day is None or self._own.on(day) is None else day
 
     def _by_node(self) -> Timetable:
         return Timetable(self._plan, find_zone(NODE_ZONE))
@@ -253,12 +232,7 @@ def report_broken(schedule_id: UUID, error: ValidationError) -> None:
         logger.warning("schedule %s is left out: %s", schedule_id, error.message)
 
 
-def _instant(text: str) -> datetime:
-    """Read an instant of JSON; the session may have any zone."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _shifted(instant: datetime, by: timedelta) -> datetime:
+def shifted(instant: datetime, by: timedelta) -> datetime:
     """Shift an instant, as far as the calendar goes."""
     try:
         return instant + by

@@ -98,8 +98,11 @@ class Timetable:
 
     def day_of(self, instant: datetime) -> date | None:
         """Tell of which local date's dose *instant* is the time; None where of none."""
-        day = instant.astimezone(self.zone).date()
-        days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
+        try:
+            day = instant.astimezone(self.zone).date()
+            days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
+        except OverflowError:  # at the ends of the calendar, where nothing is due
+            return None
         return next((one for one in days if self.on(one) == instant), None)
 
 
