@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, Unpack
 from uuid import UUID
 
+from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.entities import (
     CaregiverAccess,
     CaregiverAccessWithUser,
@@ -232,3 +233,29 @@ class DoseTakenRepository(Protocol):
         self, user_id: str, schedule_ids: Iterable[UUID | str], start: datetime, end: datetime
     ) -> dict[DoseKey, TakenInfo]:
         """Map the doses due from *start* to before *end* to how they were taken."""
+
+
+class DoseRepository(Protocol):
+    """Tells the doses of the care recipients that a user may reach, and settles them."""
+
+    def list_upcoming(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        include_inactive: bool = False,
+    ) -> list[DoseOccurrence]:
+        """List the doses due from *start* to before *end*, each with what became of it."""
+
+    def record(
+        self, user_id: str, dose_id: str, *, taken_at: datetime | None = None
+    ) -> DoseOccurrence:
+        """Record a dose as taken, now unless told when, and give it as it is stored."""
+
+    def skip(self, user_id: str, dose_id: str, *, reason: str | None = None) -> DoseOccurrence:
+        """Record that a dose is left out on purpose, and give it as it is stored."""
+
+    def undo(self, user_id: str, dose_id: str) -> DoseOccurrence:
+        """Take back that a dose was taken or skipped, and give it as it is then."""

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from benchmarks.__main__ import main
 from benchmarks.calls import CALLS, LEFT_OUT
 from homethrive_db import Repositories, create_db
+from tests.repositories import by_name
 
 
 @pytest.mark.parametrize("options", [[], ["--prepared"]], ids=["plain", "direct mode"])
@@ -28,7 +29,7 @@ def test_every_public_method_is_measured_or_left_out_for_a_reason():
     repositories = Repositories(create_db("postgresql://localhost:1/nothing"))
     methods = {
         f"{attribute}.{name}"
-        for attribute, repository in vars(repositories).items()
+        for attribute, repository in by_name(repositories).items()
         for name, _ in getmembers(repository, ismethod)
         if not name.startswith("_")
     }

@@ -1,12 +1,13 @@
 """Every public method that takes a user, called on a household of which nothing else is known."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID, uuid4
 
-from homethrive_db import NewDoseTaken, NewMedication, Repositories
+from homethrive_db import NewDoseTaken, NewMedication, Repositories, encode_dose_id
 
 DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ def household(factory):
     """Make a household of the user "owner", with a dose taken."""
     profile = factory.own_profile(factory.user("owner"))
     medication = factory.medication(profile)
-    schedule = factory.schedule(medication)
-    factory.dose_taken(schedule, scheduled_for=DUE - timedelta(days=1))
+    schedule = factory.schedule(medication, time_of_day=time(7, 30))
+    factory.dose_taken(schedule, scheduled_for=DUE - DAY)
     return Things(profile.id, medication.id, schedule.id)
 
 
@@ -38,11 +39,12 @@ class Refused:
 def calls(repositories: Repositories, factory, user_id: str, things: Things):
     """Name each call, with the answer for what is not there or not theirs."""
     new = [factory.new_schedule()]
-    recipients, medications, schedules, doses = (
+    recipients, medications, schedules, doses_taken, doses = (
         repositories.care_recipients,
         repositories.medications,
         repositories.schedules,
         repositories.doses_taken,
+        repositories.doses,
     )
     who, r, m, s = user_id, things.recipient, things.medication, things.schedule
     return {
@@ -67,16 +69,23 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
             lambda: schedules.count_active_by_medication(who, m),
             0,
         ),
+        "doses.list_upcoming": (
+            lambda: doses.list_upcoming(who, r, start=DUE - 2 * DAY, end=DUE + 2 * DAY),
+            [],
+        ),
+        "doses.record": (lambda: doses.record(who, encode_dose_id(s, DUE + DAY)), Refused),
+        "doses.skip": (lambda: doses.skip(who, encode_dose_id(s, DUE + 2 * DAY)), Refused),
+        "doses.undo": (lambda: doses.undo(who, encode_dose_id(s, DUE - DAY)), Refused),
         "doses_taken.mark_taken": (
-            lambda: doses.mark_taken(who, NewDoseTaken(s, DUE, DUE)),
+            lambda: doses_taken.mark_taken(who, NewDoseTaken(s, DUE, DUE)),
             Refused,
         ),
         "doses_taken.taken_map": (
-            lambda: doses.taken_map(who, [s], DUE - timedelta(days=2), DUE),
+            lambda: doses_taken.taken_map(who, [s], DUE - 2 * DAY, DUE),
             {},
         ),
         "doses_taken.unmark_taken": (
-            lambda: doses.unmark_taken(who, s, DUE - timedelta(days=1)),
+            lambda: doses_taken.unmark_taken(who, s, DUE - DAY),
             False,
         ),
     }
