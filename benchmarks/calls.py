@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from benchmarks.fill import Households
-from homethrive_db import DoseReport, NewDoseTaken, NewMedication, NewSchedule
+from homethrive_db import DoseReport, NewDoseTaken, NewMedication, NewSchedule, encode_dose_id
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
 NEW = [
@@ -155,7 +155,45 @@ CALLS = [
     *(Call(name, run, writes=True) for name, run in _writes().items()),
 ]
 
+MORNING = datetime(2026, 3, 9, 11, tzinfo=UTC)
+"""When a recipient's first schedule is due."""
+
+
+def _of_doses() -> dict[str, tuple[Callable[[Any, Households, int], Any], bool]]:
+    return {
+        "doses.list_upcoming": (
+            lambda c, h, n: c.doses.list_upcoming(
+                h.caregiver(n), h.recipient(n), start=h.taken(10), end=h.taken(17)
+            ),
+            False,
+        ),
+        "doses.record": (
+            lambda c, h, n: c.doses.record(
+                h.caregiver(n), encode_dose_id(h.schedule(n), MORNING), taken_at=NOW
+            ),
+            True,
+        ),
+        "doses.skip": (
+            lambda c, h, n: c.doses.skip(
+                h.caregiver(n), encode_dose_id(h.schedule(n), MORNING), reason="ill"
+            ),
+            True,
+        ),
+        "doses.undo": (
+            lambda c, h, n: c.doses.undo(h.caregiver(n), encode_dose_id(h.schedule(n), h.taken(5))),
+            True,
+        ),
+    }
+
+
+DOSE_CALLS = [Call(name, run, writes) for name, (run, writes) in _of_doses().items()]
+"""Calls that compute besides; nobody else makes them."""
+
 LEFT_OUT = {
+    "doses.list_upcoming": "measured by benchmarks.upcoming",
+    "doses.record": "as schedules.find_by_id and doses_taken.mark_taken",
+    "doses.skip": "as doses.record",
+    "doses.undo": "as schedules.find_by_id and doses_taken.unmark_taken",
     "caregiver_access.find_user_by_email": "has no index to look by yet",
     "caregiver_access.approve_request": "as update_status",
     "caregiver_access.accept_invite": "as update_status",

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psycopg2
 
-from benchmarks.calls import CALLS, Call
+from benchmarks.calls import CALLS, DOSE_CALLS, Call
 from benchmarks.comparison import undone
 from benchmarks.fill import SCALES, Households, fill
 from homethrive_db import Database, Repositories, check_connection, create_db
@@ -79,7 +79,7 @@ def main() -> None:
         trip = there - here
         print(f"one round trip takes {trip * 1e3:.2f} ms\n")
         print(f"{'call':48}{'near':>10}{'far':>10}{'round trips':>14}")
-        for call in CALLS:
+        for call in (*CALLS, *DOSE_CALLS):
             here, there = (median(db, call, households) for db in (near, far))
             trips = (there - here) / trip
             print(f"{call.name:48}{here * 1e3:7.2f} ms{there * 1e3:7.2f} ms{trips:14.2f}")

@@ -4,7 +4,7 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from benchmarks.calls import BATCH, CALLS
+from benchmarks.calls import BATCH, CALLS, DOSE_CALLS
 from benchmarks.comparison import undone
 from benchmarks.fill import SCALES, fill
 from homethrive_db import Repositories, create_db
@@ -56,7 +56,10 @@ def sizes(db):
         return dict(db.execute_sql("SELECT relname, reltuples FROM pg_class WHERE relkind = 'r'"))
 
 
-@pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
+ALL = [*CALLS, *DOSE_CALLS]
+
+
+@pytest.mark.parametrize("call", ALL, ids=[call.name for call in ALL])
 def test_a_call_reads_by_index_and_little_more_than_it_gives(filled, call):
     db, households = filled
     rows_of = sizes(db)
