@@ -32,6 +32,7 @@ RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a record of its local date, or of its New York instant, can be."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+_SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
@@ -154,13 +155,19 @@ class Agenda:
         day = self._own.day_of(recorded) or self._day_by_node(recorded)
         return recorded.astimezone(self._own.zone).date() if day is None else day
 
+    def due_settled_by(self, recorded: datetime) -> Due:
+        """Give the dose of the date that a record is of; at its own instant where none is left."""
+        day = self.day_settled_by(recorded)
+        left = Due(recorded, day, recorded.astimezone(self._own.zone).time())
+        return self._own.on(day) or left
+
     def instants_of(self, day: date) -> list[datetime]:
         """List the instants under which the dose of a local date may be recorded, ours first."""
         own = self._own.on(day)
         if own is None:
             return []
         node = self._by_node().on(day) if self._follows_recipient else None
-        return [own] if node is None or node == own else [own, node]
+        return [own.at] if node is None or node.at == own.at else [own.at, node.at]
 
     def recorded_at(self, day: date) -> list[datetime]:
         """List the instants of the records that are of a local date."""
@@ -192,14 +199,14 @@ class Agenda:
 
     def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
-        day, at = due
-        fate: tuple[Any, ...] = (DoseStatus.SCHEDULED, None, None, None)
-        if taken := settled.taken_on(day):
-            fate = (DoseStatus.TAKEN, taken.taken_at, taken.taken_by_user_id, None)
+        day = due.day
+        fate: tuple[Any, ...] = _SCHEDULED
+        if taken := settled.taken.get(day) or settled.moved.get(day):
+            fate = (DoseStatus.TAKEN, taken[1], taken[2], None)
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
-        local_time = at.astimezone(self._own.zone).time()
-        return DoseOccurrence._make((*self._shared, at, day, local_time, *fate))
+        # Not _make, which is Python and takes as long as all the rest.
+        return tuple.__new__(DoseOccurrence, self._shared + due + fate)
 
     def _day_by_node(self, recorded: datetime) -> date | None:
         """Tell of which date's dose *recorded* is the instant in New York.

@@ -7,7 +7,6 @@ from datetime import datetime
 from homethrive_db.doses.agenda import Agenda
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Settled, Skipped, Taken
-from homethrive_db.doses.recurrence import Due
 from homethrive_db.entities import DoseKey
 from homethrive_db.errors import ValidationError
 
@@ -23,14 +22,12 @@ class Dose:
         self.key = key
         self._agenda = agenda
         is_recorded = any(row[0] == key.scheduled_for for row in (*agenda.taken, *agenda.skips))
-        day = agenda.day_of(key.scheduled_for)
-        if day is None:
-            if not is_recorded:
-                raise no_such_dose()
-            day = agenda.day_settled_by(key.scheduled_for)
+        if not is_recorded and agenda.day_of(key.scheduled_for) is None:
+            raise no_such_dose()
+        self._due = agenda.due_settled_by(key.scheduled_for)
+        day = self._due.day
         self.instants = agenda.instants_of(day)
         """Under which it may be recorded, ours first; none where the date has no dose any more."""
-        self._due = Due(day, self.instants[0] if self.instants else key.scheduled_for)
         settled = agenda.settle([self._due])
         self.taken = settled.taken_on(day)
         self.skip = settled.skipped.get(day)

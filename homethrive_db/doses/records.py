@@ -38,6 +38,9 @@ class Settled(NamedTuple):
         return self.taken.get(day) or self.moved.get(day)
 
 
+# What the constructor of a named tuple calls, which is Python and takes four times as long.
+_NEW = tuple.__new__
+
 _Record = TypeVar("_Record", Taken, Skipped)
 
 
@@ -56,25 +59,32 @@ def pick(
 
 
 def read_taken(rows: Iterable[Sequence[Any]]) -> list[Taken]:
-    """Read doses taken out of JSON."""
-    return [Taken(_instant(due), _instant(at), who) for due, at, who in rows]
+    """Read doses taken out of JSON; the session may have any zone.
+
+    Raises ValidationError for what PostgreSQL stores and Python has no datetime for, like infinity.
+    """
+    read = datetime.fromisoformat
+    try:
+        return [
+            _NEW(Taken, (read(due).astimezone(UTC), read(at).astimezone(UTC), who))
+            for due, at, who in rows
+        ]
+    except (ValueError, OverflowError):
+        raise _out_of_range() from None
 
 
 def read_skips(rows: Iterable[Sequence[Any]]) -> list[Skipped]:
-    """Read doses skipped out of JSON."""
-    return [Skipped(_instant(due), reason) for due, reason in rows]
+    """Read doses skipped out of JSON, as ``read_taken``."""
+    read = datetime.fromisoformat
+    try:
+        return [Skipped(read(due).astimezone(UTC), reason) for due, reason in rows]
+    except (ValueError, OverflowError):
+        raise _out_of_range() from None
 
 
 def _scheduled_for(record: Taken | Skipped) -> datetime:
     return record.scheduled_for
 
 
-def _instant(text: str) -> datetime:
-    """Read an instant of JSON; the session may have any zone.
-
-    Raises ValidationError for what PostgreSQL stores and Python has no datetime for, like infinity.
-    """
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValidationError.of("scheduled_for", "outside the years 1 to 9999") from None
+def _out_of_range() -> ValidationError:
+    return ValidationError.of("scheduled_for", "an instant outside the years 1 to 9999 is stored")

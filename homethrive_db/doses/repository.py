@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,7 @@ WINDOW = timedelta(days=7)
 """How far ahead ``list_upcoming`` looks unless told otherwise."""
 
 _SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
+_ORDER = attrgetter("scheduled_for", "medication_name", "schedule_id")
 _OPTIONAL_REASON = validation.optional(validation.skip_reason)
 
 _REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
@@ -165,7 +167,7 @@ class DoseRepository:
             },
         )
         found = [dose for one in agendas(rows) for dose in one.occurrences(since, until)]
-        found.sort(key=lambda dose: (dose.scheduled_for, dose.medication_name, dose.schedule_id))
+        found.sort(key=_ORDER)
         return found
 
     def record(
