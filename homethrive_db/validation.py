@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
@@ -136,6 +136,15 @@ def window(start: object, end: object) -> tuple[datetime, datetime]:
     if first > last:
         raise ValidationError.of("start", "it must not be after end")
     return first, last
+
+
+def duration(value: object, field: str) -> timedelta:
+    """Check a length of time that is not negative."""
+    if not isinstance(value, timedelta):
+        raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
+    if value < timedelta(0):
+        raise ValidationError.of(field, "it must not be negative")
+    return value
 
 
 def day(value: object, field: str) -> date:
