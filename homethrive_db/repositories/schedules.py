@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from functools import cache
 from typing import Any, Unpack
 from uuid import UUID
@@ -17,9 +15,8 @@ from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChan
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_medications, reached_schedules
+from homethrive_db.repositories.local_days import today
 from homethrive_db.statements import Statement, columns, param, portions, statement
-
-_logger = logging.getLogger(__name__)
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
@@ -257,22 +254,7 @@ class ScheduleRepository:
                 "medication_id": validation.uuid(medication_id, "medication_id"),
             },
         )
-        return sum(end is None or end >= _today(*rest) for _, end, *rest in ends)
-
-
-def _today(zone: str, now: datetime) -> date:
-    """Tell the date at *now* in *zone*.
-
-    Not by AT TIME ZONE: that raises for a name it does not know, which the Node service may have
-    stored, and one such row would fail the whole count.
-    """
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # slow to import, and needed here only
-
-    try:
-        return now.astimezone(ZoneInfo(zone)).date()
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
-        return now.date()
+        return sum(end is None or end >= today(*rest) for _, end, *rest in ends)
 
 
 def _key(user_id: str, schedule_id: UUID | str) -> dict[str, object]:
