@@ -20,12 +20,10 @@ from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.recurrence import Due, Timetable, find_zone
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
+from homethrive_db.repositories.local_days import NODE_ZONE
 from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)
-
-NODE_ZONE = "America/New_York"
-"""What the Node service takes for a schedule without a zone."""
 
 RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a row of its local date, or of its New York instant, can be."""

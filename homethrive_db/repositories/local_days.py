@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+NODE_ZONE = "America/New_York"
+"""What the Node service takes for a schedule without a zone."""
+
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 

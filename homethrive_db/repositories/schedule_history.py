@@ -18,9 +18,6 @@ from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
 
-# Where a schedule has no zone, the Node service computes its doses in this one.
-_NODE_ZONE = "America/New_York"
-
 
 def _lock() -> Statement:
     """Lock the schedule and its siblings; gives it, and what its end depends on.
@@ -90,7 +87,7 @@ def revise(
         if does_run_out:
             raise last_active(key)
         own_zone = old.timezone
-        zones = (recipient_zone, _NODE_ZONE) if own_zone is None else (own_zone,)
+        zones = (recipient_zone, local_days.NODE_ZONE) if own_zone is None else (own_zone,)
         created = db.first(
             _REVISE,
             MedicationSchedule.from_row,
