@@ -244,4 +244,4 @@ def check_connection(db: Database | None = None) -> None:
     """
     db = db or get_db()
     with db.borrowed(), Translation(nothing_written=True):
-        db.execute_sql("SELECT 1")
+        db.execute_own("SELECT 1")

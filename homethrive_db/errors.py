@@ -273,6 +273,10 @@ class Translation:
         """Raise our error in place of the driver's; let every other one pass."""
         if error is None:
             return
+        if isinstance(error, UnavailableError) and error.code == DEADLINE_EXCEEDED:
+            error.retryable |= self._nothing_written
+            if error.__context__ is not None and quotes_values(error.__context__):
+                error.__context__ = None
         ours = translate(error, nothing_written=self._nothing_written)
         if ours is None:
             return

@@ -8,13 +8,13 @@ alone.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from homethrive_db import deadlines
+from homethrive_db.calls import Call
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
 from homethrive_db.deadlines import Deadline, cut, exceeded
 from homethrive_db.errors import CONNECTION_LOST, UnavailableError
@@ -31,6 +31,7 @@ from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot, Slots
+from homethrive_db.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Pool(PooledPostgresqlDatabase):
         self.options = options
         self._connector = Connector(self.connect_params, options.credentials)
         self._slots = Slots(options.max_connections)
+        self._watch = Watch(self._slots, options)
         self._limits = threading.local()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
@@ -117,7 +119,8 @@ class Pool(PooledPostgresqlDatabase):
 
         Whoever still uses one gets UnavailableError.
         """
-        stale = self._slots.held_since(time.monotonic() - age)
+        since = time.monotonic() - age
+        stale = [slot for slot in self._slots.held() if slot.taken_at < since]
         for slot in stale:
             _cut(slot)
         return len(stale)
@@ -146,7 +149,7 @@ class Pool(PooledPostgresqlDatabase):
 
         A statement under way is cancelled on the server; where nothing answers its connection is
         cut. Raises UnavailableError (``DEADLINE_EXCEEDED``). Inside another deadline the nearer
-        one holds.
+        one holds. It takes the place of ``call_timeout``: ``deadline(math.inf)`` ends that one.
         """
         outer = self.current_deadline()
         at = time.monotonic() + seconds
@@ -165,6 +168,7 @@ class Pool(PooledPostgresqlDatabase):
         inherited = [slot.connection or slot.leftover for slot in self._slots.everything()]
         self._lock = threading.Lock()
         self._slots = Slots(self.options.max_connections)
+        self._watch = Watch(self._slots, self.options)
         self._limits = threading.local()
         self._opened = 0
         self._dropped = Counter()
@@ -220,18 +224,26 @@ class Pool(PooledPostgresqlDatabase):
         with deadline.watching(self._live_connection()):
             return super().execute_sql(sql, params)
 
+    def execute_own(self, sql: str, params: Any = None) -> Any:
+        """Execute what the package itself sends: within ``call_timeout`` too."""
+        with self.calling():
+            return self.execute_sql(sql, params)
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Limit the statement of the block to ``call_timeout``, unless there is a deadline."""
+        self._live_connection()
+        call: Call = self._state.slot.call
+        return call if self.current_deadline() is None else nullcontext()
+
     def send(self, sql: str, values: Mapping[str, object]) -> Any:
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
         if self.query_hooks:
-            return self.execute_sql(sql, values)
+            return self.execute_own(sql, values)
         connection = self._live_connection()
         cursor = connection.cursor()
         deadline = self.current_deadline()
-        if deadline is None:
+        with self._state.slot.call if deadline is None else deadline.watching(connection):
             cursor.execute(sql, values)
-        else:
-            with deadline.watching(connection):
-                cursor.execute(sql, values)
         return cursor
 
     def _check_out(self) -> Slot:
@@ -253,8 +265,7 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
             self._slots.give_up(slot)
             raise
-        if self.options.leak_after is not None:
-            self._watch(slot, self.options.leak_after)
+        self._watch.note_taken(slot)
         return slot
 
     def _check_in(self, slot: Slot) -> None:
@@ -265,9 +276,7 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "lost")
         elif connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self._drop(slot, "unclean")
-        if slot.alarm is not None:
-            slot.alarm.action = None
-            slot.alarm = None
+        slot.stack = None
         if slot.connection is None:
             self._slots.give_up(slot)
             return
@@ -277,15 +286,21 @@ class Pool(PooledPostgresqlDatabase):
 
     def _open(self, slot: Slot) -> None:
         """Put a new connection into a slot that this thread holds."""
-        deadline = self.current_deadline()
-        connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
+        connection = self._connector.connect(self._seconds_left())
         slot.connection = connection
+        slot.call = Call(connection)
         slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         self._liveness.begin(slot)
+        self._watch.begin()
         self._opened += 1
         if self.server_version is None:
             self._set_server_version(connection)
+
+    def _seconds_left(self) -> float | None:
+        """Tell how much time the deadline of this thread leaves; None where it has none."""
+        deadline = self.current_deadline()
+        return None if deadline is None or deadline.at == math.inf else deadline.seconds_left()
 
     def _drop(self, slot: Slot, cause: str) -> None:
         connection, slot.connection = slot.connection, None
@@ -304,21 +319,6 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
         for slot in taken:  # closing them here would wait for what their threads do
             _cut(slot)
-
-    def _watch(self, slot: Slot, seconds: float) -> None:
-        """Log a connection that is held for longer than *seconds*, with the stack that took it."""
-        holder = threading.current_thread().name
-        stack = traceback.StackSummary.extract(traceback.walk_stack(None), lookup_lines=False)
-
-        def tell() -> None:
-            logger.warning(
-                "a connection has been held for more than %g s by %s; it was taken at\n%s",
-                seconds,
-                holder,
-                "".join(reversed(stack.format())),
-            )
-
-        slot.alarm = deadlines.call_at(slot.taken_at + seconds, tell)
 
 
 def _cut(slot: Slot) -> None:

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from traceback import StackSummary
 from typing import Any
 
-from homethrive_db.deadlines import Alarm
+from homethrive_db.calls import Call
 from homethrive_db.errors import PoolTimeoutError
 
 
@@ -16,7 +17,7 @@ class Slot:
     """A place in a pool, and the connection that is in it."""
 
     __slots__ = (
-        "alarm",
+        "call",
         "connection",
         "expires_at",
         "invocation",
@@ -27,11 +28,14 @@ class Slot:
         "prepared",
         "returned_at",
         "returned_at_clock",
+        "stack",
         "taken_at",
     )
 
     def __init__(self) -> None:
         self.connection: Any = None
+        self.call: Call | None = None
+        """What its connection is doing."""
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None
@@ -45,8 +49,8 @@ class Slot:
         self.returned_at_clock = 0.0
         self.expires_at = 0.0
         self.invocation: str | None = None
-        self.alarm: Alarm | None = None
-        """Tells that it has been held for long."""
+        self.stack: StackSummary | None = None
+        """Where it was taken, to be told if it is held for long."""
 
     def holder(self, now: float) -> str:
         """Say who holds it, and since when."""
@@ -120,10 +124,10 @@ class Slots:
             self._came_free.notify_all()
             return idle, list(taken)
 
-    def held_since(self, at: float) -> list[Slot]:
-        """List the slots that were taken before *at*, by ``time.monotonic``."""
+    def held(self) -> list[Slot]:
+        """List the slots that somebody has taken."""
         with self._lock:
-            return [slot for slot in self._held if slot.taken_at < at]
+            return list(self._held)
 
     def adopt(self, slot: Slot) -> None:
         """Count a slot that this thread holds already."""

@@ -25,6 +25,7 @@ from homethrive_db.pool import Pool
 T = TypeVar("T")
 
 _SETTLE_SECONDS = 10.0
+_SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 _UNCERTAIN = "the connection was lost during COMMIT: all of it is written, or nothing"
 
 
@@ -73,11 +74,11 @@ class TransactionalPool(Pool):
             statement = f"BEGIN TRANSACTION ISOLATION LEVEL {level}"
         with Translation(nothing_written=True):
             try:
-                self.execute_sql(statement)  # and not cursor().execute(), which knows no deadline
+                self.execute_own(statement)  # and not cursor().execute(), which knows no deadline
             except PeeweeException:
                 if not self._state.conn.closed:
                     raise
-                self.execute_sql(statement)
+                self.execute_own(statement)
 
     def commit(self) -> None:
         """Send COMMIT.
@@ -90,7 +91,7 @@ class TransactionalPool(Pool):
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():
-                cursor = self.execute_sql("COMMIT")
+                cursor = self.execute_own("COMMIT")
         except UnavailableError as error:
             if error.retryable:
                 raise
@@ -105,7 +106,7 @@ class TransactionalPool(Pool):
     def _transaction_id(self) -> str | None:
         """Ask which transaction this is; None where it has written nothing."""
         with Translation(nothing_written=True):
-            row = self.execute_sql("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+            row = self.execute_own("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
         found: str | None = row[0]
         return found
 
@@ -117,7 +118,7 @@ class TransactionalPool(Pool):
                 if self._state.conn.closed:
                     self.renew()
                 query = "SELECT pg_xact_status(%s::xid8)"
-                outcome = self.execute_sql(query, (transaction_id,)).fetchone()[0]
+                outcome = self.execute_own(query, (transaction_id,)).fetchone()[0]
             if outcome == "committed":
                 return
             if outcome == "aborted":
@@ -130,9 +131,12 @@ class TransactionalPool(Pool):
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Execute; a savepoint of a lost transaction has gone with it, and needs no rollback."""
-        if sql.startswith("ROLLBACK TO SAVEPOINT") and self._state.conn.closed:
+        if not sql.startswith(_SAVEPOINTS):
+            return super().execute_sql(sql, params)
+        if sql.startswith("ROLLBACK") and self._state.conn.closed:
             return None
-        return super().execute_sql(sql, params)
+        with Translation(nothing_written=True), self.calling():
+            return super().execute_sql(sql, params)
 
     def rollback(self) -> None:
         """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""
@@ -141,7 +145,7 @@ class TransactionalPool(Pool):
             return
         try:
             with Translation(nothing_written=True):
-                self.execute_sql("ROLLBACK")
+                self.execute_own("ROLLBACK")
         except UnavailableError:
             connection.close()
 

@@ -93,6 +93,16 @@ def test_a_lost_transaction_writes_nothing_and_says_so(server, url, make_db, wri
     assert db.stats().in_use == 0
 
 
+def test_a_savepoint_of_a_lost_transaction_says_so_too(server, url, make_db):
+    """In our error, though it is Peewee that sends it."""
+    db = make_db(url)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        terminate(server, pid_of(db))
+        with db.atomic():
+            pytest.fail("it was not to begin")
+    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
+
+
 def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db, written):
     db = make_db(url)
     with pytest.raises(UnavailableError), db.atomic():
