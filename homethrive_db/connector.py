@@ -20,13 +20,14 @@ _TIMESTAMPTZ_OID = 1184
 _UUID_OIDS = (2950, 2951)
 
 # Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
+# A read is then repeated once, which takes another connect: all of it is to end within 30 seconds.
 CONNECTION_DEFAULTS = {
     "application_name": "homethrive_db",
     "connect_timeout": "10",
-    "keepalives_idle": "10",
+    "keepalives_idle": "5",
     "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
 }
 
 

@@ -55,10 +55,10 @@ class Reader:
 
 
 class Proxy:
-    """``with Proxy(port) as proxy:``; clients connect to ``proxy.port``."""
+    """``with Proxy(port) as proxy:``; clients connect to ``proxy.port``. A path is a socket's."""
 
-    def __init__(self, target_port):
-        self.target_port = target_port
+    def __init__(self, target):
+        self._target = target
         self.messages = []
         self.connections = 0
         self.is_black_hole = False
@@ -107,7 +107,7 @@ class Proxy:
                     threading.Thread(target=self._swallow_all, args=[client], daemon=True).start()
                     continue
                 try:
-                    server = socket.create_connection(("127.0.0.1", self.target_port))
+                    server = self._connect()
                 except OSError:
                     self._reset(client)
                     continue
@@ -119,6 +119,13 @@ class Proxy:
                     (self._from_server, server, client, doomed),
                 ):
                     threading.Thread(target=target[0], args=target[1:], daemon=True).start()
+
+    def _connect(self):
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self._target))
+        return server
 
     def _swallow_all(self, client):
         with suppress(OSError):

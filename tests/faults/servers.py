@@ -76,6 +76,10 @@ class Server:
             wheel.ensure_prefix_permissions(self._programs)
         self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "--pgdata", "data")
 
+    @property
+    def socket(self):
+        return self.folder / f".s.PGSQL.{self.port}"
+
     def _run(self, program, *arguments):
         subprocess.run(
             [self._programs / program, *arguments],
@@ -120,6 +124,17 @@ class Server:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    @contextmanager
+    def locked(self, table, database):
+        """Keep every statement on *table* waiting for the block."""
+        other = psycopg2.connect(self.url(database))
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table}")
+        try:
+            yield
+        finally:
+            other.close()
 
     def backends(self, database):
         """List the process ids of the sessions on *database*."""

@@ -5,9 +5,7 @@ import math
 import threading
 import time
 import weakref
-from contextlib import contextmanager
 
-import psycopg2
 import pytest
 
 from homethrive_db import (
@@ -44,18 +42,6 @@ CALLS = {
 }
 
 
-@contextmanager
-def users_locked(server):
-    """Keep every statement on users waiting for the block."""
-    other = psycopg2.connect(server.url(DATABASE))
-    with other.cursor() as cursor:
-        cursor.execute("LOCK TABLE users")
-    try:
-        yield
-    finally:
-        other.close()
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_a_statement_that_is_swallowed_ends_in_an_error(proxy, proxy_url, make_db, name):
     """Fault 10: the kernel on the way acknowledges it, so no timeout of TCP helps."""
@@ -85,7 +71,7 @@ def test_an_answer_that_is_swallowed_ends_in_an_error(server, proxy, proxy_url, 
     with db.connection_context():
         db.execute_sql("SELECT 1")
         swallowing = threading.Thread(target=swallow)
-        with users_locked(server):
+        with server.locked("users", DATABASE):
             swallowing.start()
             began = time.monotonic()
             with pytest.raises(UnavailableError) as caught:
@@ -97,7 +83,7 @@ def test_an_answer_that_is_swallowed_ends_in_an_error(server, proxy, proxy_url, 
 
 def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(server, url, make_db):
     db = make_db(url, call_timeout=0.3)
-    with users_locked(server):
+    with server.locked("users", DATABASE):
         with pytest.raises(UnavailableError, match="call_timeout"):
             Repositories(db).users.upsert("user_1")
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -112,7 +98,7 @@ def test_a_slow_one_that_ends_in_time_is_left_alone(server, url, make_db):
         holding = threading.Event()
 
         def hold(holding=holding):
-            with users_locked(server):
+            with server.locked("users", DATABASE):
                 holding.set()
                 server.execute("SELECT pg_sleep(0.2)")
 
