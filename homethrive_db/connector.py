@@ -32,7 +32,11 @@ CONNECTION_DEFAULTS = {
 
 
 class Credentials(Protocol):
-    """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say."""
+    """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say.
+
+    Where its attribute ``verify_tls`` is true, they are given only to a server whose certificate
+    is checked, unless the URL chooses another ``sslmode``.
+    """
 
     def __call__(self, *, refresh: bool) -> Mapping[str, str]:
         """Give them; anew where the server has just refused the former ones (*refresh*)."""

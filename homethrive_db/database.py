@@ -198,12 +198,12 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     """
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
-    if options.proxy:
-        if "options" in parameters:
-            raise ConfigurationError(
-                "options: a proxy refuses them at startup; ALTER ROLE … SET does the same"
-            )
-        parameters = {**settings.verified_tls(), **parameters}
+    if options.proxy and "options" in parameters:
+        raise ConfigurationError(
+            "options: a proxy refuses them at startup; ALTER ROLE … SET does the same"
+        )
+    if options.proxy or getattr(options.credentials, "verify_tls", False):
+        parameters = settings.with_verified_tls(parameters)
     return Database(settings.describe(parameters), options, **parameters)
 
 
