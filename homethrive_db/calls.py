@@ -27,7 +27,7 @@ class Call:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._began_at = 0.0
-        self._overdue = 0.0
+        self._overdue = -1.0
         """When the call began that was found to take too long."""
         self._ends = threading.Lock()
 

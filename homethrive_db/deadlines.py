@@ -164,8 +164,8 @@ class _AlarmClock:
                 self._tidy()
             heapq.heappush(self._queue, (at, next(self._numbers), alarm))
             if not self._is_running:
-                self._is_running = True
                 threading.Thread(target=self._run, name="homethrive_db", daemon=True).start()
+                self._is_running = True
             elif self._queue[0][2] is alarm:
                 self._changed.notify()
         return alarm

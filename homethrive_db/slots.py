@@ -73,7 +73,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
         self._came_free = threading.Condition(self._lock)
         self._idle: list[Slot] = []
         self._held: set[Slot] = set()
@@ -81,15 +81,18 @@ class Slots:
         self._wait_seconds = 0.0
 
     def take(self, timeout: float) -> Slot:
-        """Take an idle slot, an empty one, or that of a thread that died.
+        """Take an idle slot, an empty one, or one whose owner is gone.
+
+        That is a thread that died; and this one, which has none: it was interrupted while it took
+        that one, or returned it.
 
         Raises PoolTimeoutError where none comes free in *timeout* seconds.
         """
         owner = threading.current_thread()
         with self._lock:
-            slot = self._find()
+            slot = self._find(owner)
             if slot is None:
-                slot = self._wait(timeout)
+                slot = self._wait(owner, timeout)
             slot.owner = owner
             slot.taken_at = time.monotonic()
             self._held.add(slot)
@@ -143,20 +146,20 @@ class Slots:
         """List every slot without the lock, for a process that has just been forked."""
         return [*self._idle, *self._held]
 
-    def _find(self) -> Slot | None:
+    def _find(self, owner: threading.Thread) -> Slot | None:
         if self._idle:
             return self._idle.pop()
         if len(self._held) < self.size:
             return Slot()
         for slot in self._held:
-            if slot.owner is not None and not slot.owner.is_alive():
+            if slot.owner is None or slot.owner is owner or not slot.owner.is_alive():
                 self._held.remove(slot)
                 successor = Slot()
                 successor.leftover = slot.connection
                 return successor
         return None
 
-    def _wait(self, timeout: float) -> Slot:
+    def _wait(self, owner: threading.Thread, timeout: float) -> Slot:
         started = time.monotonic()
         self._waiting += 1
         try:
@@ -165,7 +168,7 @@ class Slots:
                 if left <= 0:
                     raise self._timed_out(timeout)
                 self._came_free.wait(min(left, 1.0))  # owners die without a notice
-                slot = self._find()
+                slot = self._find(owner)
                 if slot is not None:
                     return slot
         finally:

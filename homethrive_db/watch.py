@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 import weakref
+from contextlib import suppress
 
 from homethrive_db import deadlines
 from homethrive_db.options import DatabaseOptions
@@ -27,16 +28,13 @@ class Watch:
         self._call_timeout = options.call_timeout or math.inf
         self._leak_after = math.inf if options.leak_after is None else options.leak_after
         self._interval = min(self._call_timeout, self._leak_after)
-        self._lock = threading.Lock()
-        self._has_begun = False
+        self._begun = threading.Lock()
 
     def begin(self) -> None:
         """Begin to look, unless that is so already, or nothing is to be watched."""
-        if self._has_begun or self._interval == math.inf:
+        if self._interval == math.inf or not self._begun.acquire(blocking=False):
             return
-        with self._lock:
-            has_begun, self._has_begun = self._has_begun, True
-        if not has_begun:
+        with suppress(RuntimeError):  # a program that ends starts no thread any more
             _look_at(time.monotonic() + self._interval, self)
 
     def note_taken(self, slot: Slot) -> None:

@@ -1,6 +1,8 @@
 """Waits that would not end: for a connection, a network that is gone, a server that is halted."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 
@@ -30,6 +32,47 @@ def test_the_slots_of_dead_threads_are_found_again(url, make_db):
     assert time.monotonic() - began < 0.1
     assert db.stats().dropped == {"leaked": 1}
     db.close()
+
+
+def test_a_slot_whose_taker_was_interrupted_is_found_again(url, make_db):
+    """By KeyboardInterrupt, just before it knew of it, or just before it had returned it."""
+    db = make_db(url, max_connections=1, pool_timeout=1)
+    db._slots.take(1)
+    with db.connection_context():
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
+    db.connect()
+    db._state.reset()
+    with db.connection_context():
+        assert db.execute_sql("SELECT 1").fetchone() == (1,)
+    assert db.stats().in_use == 0
+
+
+def test_a_handler_of_a_signal_may_use_the_pool_that_it_interrupts(url, make_db):
+    """It runs in the thread that may be about to take or return a slot."""
+    db = make_db(url)
+    with db.connection_context():
+        pass
+    with db._slots._lock:
+        assert db.stats().idle == 1
+        db.close_all()
+    assert db.stats().idle == 0
+
+
+def test_a_program_that_ends_may_still_connect(url):
+    """A thread that would watch over it cannot be started then."""
+    program = f"""
+import atexit
+from homethrive_db import create_db
+db = create_db({url!r})
+def say_goodbye():
+    with db.connection_context():
+        print(db.execute_sql("SELECT 1").fetchone())
+atexit.register(say_goodbye)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("(1,)\n", "")
 
 
 def test_a_full_pool_says_who_holds_it(url, make_db):
@@ -77,6 +120,7 @@ def test_ten_threads_share_three_connections(server, url, make_db):
         thread.join()
     assert [one.clerk_user_id for one in found] == ["user_1"] * 200
     assert max(backends) <= 3
+    assert db.stats().opened <= 3
 
 
 def test_a_connection_that_is_held_for_long_is_logged_once(url, make_db, caplog):
@@ -88,6 +132,7 @@ def test_a_connection_that_is_held_for_long_is_logged_once(url, make_db, caplog)
     with caplog.at_level(logging.WARNING, "homethrive_db.pool"):
         take_it_and_keep_it()
         wait_until(lambda: caplog.records)
+        db.execute_sql("SELECT pg_sleep(0.3)")  # long enough for more of them
         db.close()
     (record,) = caplog.records
     assert "take_it_and_keep_it" in record.getMessage()
