@@ -78,7 +78,9 @@ class Connector:
             anew = self._credentials(refresh=True)
             if anew == given:
                 raise
-        return _open({**self.parameters, **anew}, None if seconds is None else seconds - spent)
+        if seconds is not None:
+            seconds = max(0.0, seconds - (time.monotonic() - started))
+        return _open({**self.parameters, **anew}, seconds)
 
     def _connect_timeout(self) -> float:
         return float(self.parameters.get("connect_timeout") or "inf")

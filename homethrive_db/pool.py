@@ -26,7 +26,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from homethrive_db.calls import Call
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
 from homethrive_db.deadlines import Deadline, cut, exceeded
-from homethrive_db.errors import CONNECTION_LOST, UnavailableError
+from homethrive_db.errors import CONNECTION_LOST, Translation, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
@@ -217,12 +217,20 @@ class Pool(PooledPostgresqlDatabase):
         self._state.conn = slot.connection
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Execute, within the deadline of the thread if it has one."""
-        deadline = self.current_deadline()
-        if deadline is None:
-            return super().execute_sql(sql, params)
-        with deadline.watching(self._live_connection()):
-            return super().execute_sql(sql, params)
+        """Execute, within the deadline of the thread if it has one.
+
+        Raises Peewee's errors, except where the connection is lost: then UnavailableError.
+        """
+        connection, deadline = self._live_connection(), self.current_deadline()
+        try:
+            with nullcontext() if deadline is None else deadline.watching(connection):
+                return super().execute_sql(sql, params)
+        except peewee.PeeweeException:
+            if not connection.closed:
+                raise
+            rolled_back = self.in_transaction() and not sql.startswith("COMMIT")
+            with Translation(nothing_written=rolled_back):
+                raise
 
     def execute_own(self, sql: str, params: Any = None) -> Any:
         """Execute what the package itself sends: within ``call_timeout`` too."""

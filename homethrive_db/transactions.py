@@ -12,6 +12,7 @@ from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
     CONNECTION_LOST,
     DEADLINE_EXCEEDED,
+    READ_ONLY,
     TRANSACTION_ABORTED,
     CommitUncertainError,
     HomethriveDbError,
@@ -75,8 +76,8 @@ class TransactionalPool(Pool):
         with Translation(nothing_written=True):
             try:
                 self.execute_own(statement)  # and not cursor().execute(), which knows no deadline
-            except PeeweeException:
-                if not self._state.conn.closed:
+            except UnavailableError as error:
+                if error.code != CONNECTION_LOST:
                     raise
                 self.execute_own(statement)
 
@@ -114,7 +115,7 @@ class TransactionalPool(Pool):
         """Return if the transaction has been committed; raise whether it was rolled back."""
         outcome = None
         for _ in attempts(self._within_deadline(_SETTLE_SECONDS)):
-            with suppress(UnavailableError), Translation(nothing_written=True):
+            with suppress(HomethriveDbError), Translation(nothing_written=True):
                 if self._state.conn.closed:
                     self.renew()
                 query = "SELECT pg_xact_status(%s::xid8)"
@@ -153,9 +154,9 @@ class TransactionalPool(Pool):
         """Call *function* in a transaction, and again as long as nothing of it was written.
 
         It is repeated, for *patience* seconds and with pauses that grow, where the server cannot
-        be reached, the connection is lost before COMMIT was sent, or another transaction was in
-        the way (40001, 40P01): so it must do nothing that a rollback does not undo. Inside a
-        block of the caller's it is called once, in a savepoint.
+        be reached or is in recovery, the connection is lost before COMMIT was sent, or another
+        transaction was in the way (40001, 40P01): so it must do nothing that a rollback does not
+        undo. Inside a block of the caller's it is called once, in a savepoint.
 
         Raises what *function* raises, and CommitUncertainError as ``commit`` does.
         """
@@ -167,8 +168,12 @@ class TransactionalPool(Pool):
                 with self.atomic():
                     return function()
             except (UnavailableError, PeeweeException) as error:
-                if is_last or not _may_be_repeated(error):
+                # Plain Peewee queries raise Peewee's errors, all before COMMIT.
+                ours = translate(error, nothing_written=True) or error
+                if is_last or not _may_be_repeated(ours):
                     raise
+                if getattr(ours, "code", None) == READ_ONLY:
+                    self.close_idle()  # what takes writes by now may be another server
         raise AssertionError("the last attempt returns or raises")
 
     def _within_deadline(self, seconds: float) -> float:
@@ -176,15 +181,11 @@ class TransactionalPool(Pool):
         return seconds if deadline is None else min(seconds, deadline.seconds_left())
 
 
-def _may_be_repeated(error: UnavailableError | PeeweeException) -> bool:
-    """Say whether a transaction that failed so wrote nothing, and may succeed the next time.
-
-    Plain Peewee queries of the transaction raise Peewee's errors, all before its COMMIT.
-    """
-    ours = translate(error, nothing_written=True) or error
+def _may_be_repeated(error: Exception) -> bool:
+    """Say whether a transaction that failed so wrote nothing, and may succeed the next time."""
     return (
-        isinstance(ours, UnavailableError)
-        and ours.retryable
-        and not isinstance(ours, PoolTimeoutError)
-        and ours.code != DEADLINE_EXCEEDED
+        isinstance(error, UnavailableError)
+        and error.retryable
+        and not isinstance(error, PoolTimeoutError)
+        and error.code != DEADLINE_EXCEEDED
     )

@@ -63,6 +63,7 @@ class Proxy:
         self.connections = 0
         self.is_black_hole = False
         self._swallow = None
+        self._swallows_left = 0
         self._sockets = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -85,9 +86,9 @@ class Proxy:
         for one in sockets:
             self._reset(one)
 
-    def swallow_answer_to(self, word):
-        """Let the next statement that begins with *word* through, and cut instead of answering."""
-        self._swallow = word.encode()
+    def swallow_answer_to(self, word, times=1):
+        """Let the next statements that begin with *word* through, and cut instead of answering."""
+        self._swallow, self._swallows_left = word.encode(), times
 
     @property
     def statements(self):
@@ -137,8 +138,8 @@ class Proxy:
         with suppress(OSError):
             while data := client.recv(65536):
                 reader.feed(data)
-                if self._swallow is not None and data[5:].startswith(self._swallow):
-                    self._swallow = None
+                if self._swallows_left and data[5:].startswith(self._swallow):
+                    self._swallows_left -= 1
                     doomed.set()
                 if not self.is_black_hole:
                     server.sendall(data)
