@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ class Connector:
         return _open({**self.parameters, **anew}, seconds)
 
     def _connect_timeout(self) -> float:
-        return float(self.parameters.get("connect_timeout") or "inf")
+        return float(self.parameters.get("connect_timeout") or 0) or math.inf
 
 
 def _open(parameters: Mapping[str, Any], seconds: float | None) -> Any:

@@ -87,8 +87,8 @@ class Pool(PooledPostgresqlDatabase):
                 return False
             raise peewee.OperationalError("Connection already opened.")
         slot = self._check_out()
+        state.slot = slot  # first: whoever is interrupted in between must not return another
         state.set_connection(slot.connection)
-        state.slot = slot
         return True
 
     def close(self) -> bool:

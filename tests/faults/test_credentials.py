@@ -83,6 +83,15 @@ def test_a_password_that_is_rotated_under_load(guarded, url, make_db):
     assert provider.calls.count(True) in range(1, 9)
 
 
+def test_it_is_asked_for_once_more_where_a_connect_may_take_any_time(guarded, url, make_db):
+    guarded("second")
+    provider = Provider("first")
+    provider.stored = "second"
+    db = make_db(f"{url}?connect_timeout=0", credentials=provider)
+    db.connect()
+    assert provider.calls == [False, True]
+
+
 def test_a_password_that_is_wrong_is_asked_for_once_more(guarded, url, make_db):
     guarded("another")
     provider = Provider("first")

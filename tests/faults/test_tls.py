@@ -9,6 +9,7 @@ import trustme
 from homethrive_db import UnavailableError, aws, create_db, settings
 from tests.faults import pgbouncer
 from tests.faults.conftest import DATABASE
+from tests.waiting import wait_until
 
 NAME = "localhost"
 
@@ -60,6 +61,17 @@ def test_a_certificate_that_the_machine_trusts_is_taken(encrypted, trusted, make
 def test_an_authority_may_be_named_in_the_url(encrypted, others_trusted, authority, make_db):
     url = url_of(encrypted, parameters=f"?sslrootcert={authority[1]}")
     assert is_encrypted(make_db(url, proxy=True))
+
+
+def test_a_cancel_request_gets_through_to_it(one_server, encrypted, trusted, make_db):
+    """So that no statement goes on, unseen, behind a proxy that wants TLS."""
+    db = make_db(url_of(encrypted), proxy=True)
+    with db.connection_context():
+        db.execute_sql("SELECT 1")
+        with pytest.raises(UnavailableError), db.deadline(0.2):
+            db.execute_sql("SELECT pg_sleep(61)")
+    running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%sleep(61)' AND state = 'active'"
+    wait_until(lambda: not one_server.execute(running), seconds=10)
 
 
 def refusal_of(db):
