@@ -53,8 +53,9 @@ def test_who_was_interrupted_returns_no_slot_of_anothers(url, make_db, monkeypat
     """Such as the one that this thread had before."""
     db = make_db(url, max_connections=2)
     with db.connection_context():
-        pass
-    in_thread(db.connect)  # takes the same one
+        anothers = db._state.slot
+    in_thread(db.connect)
+    assert db._slots.held() == [anothers]
     set_connection = db._state.set_connection
 
     def and_be_interrupted(connection):
@@ -67,7 +68,8 @@ def test_who_was_interrupted_returns_no_slot_of_anothers(url, make_db, monkeypat
             db.connect()
     assert db.stats().in_use == 2
     db.close()
-    assert (db.stats().in_use, db.stats().idle) == (1, 1)
+    assert db._slots.held() == [anothers]
+    assert db.stats().idle == 1
 
 
 @pytest.fixture
