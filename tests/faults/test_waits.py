@@ -264,6 +264,33 @@ def test_five_connects_into_a_black_hole_end_together(proxy, proxy_url, make_db)
     assert db.stats().in_use == 0
 
 
+def test_a_stuck_connect_delays_nobody_else(proxy, proxy_url, make_db):
+    db = make_db(proxy_url)
+    db.connect()
+    proxy.is_black_hole = True
+    errors = []
+
+    def connect():
+        try:
+            db.connect()
+        except UnavailableError as error:
+            errors.append(error)
+
+    stuck = threading.Thread(target=connect)
+    stuck.start()
+    wait_until(lambda: proxy.connections == 2)
+    began = time.monotonic()
+    db.close()
+    db.connect()
+    assert db.stats().in_use == 2
+    db.close()
+    assert time.monotonic() - began < 0.05
+    assert errors == []
+    proxy.cut()
+    stuck.join()
+    assert len(errors) == 1
+
+
 def test_a_deadline_cancels_the_statement_on_the_server(server, url, make_db):
     db = make_db(url)
     began = time.monotonic()
