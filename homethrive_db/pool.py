@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import peewee
@@ -31,28 +30,10 @@ from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot, Slots
+from homethrive_db.stats import PoolStats
 from homethrive_db.watch import Watch
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """What a pool did, and does."""
-
-    size: int
-    """How many connections may be open at once."""
-    in_use: int
-    idle: int
-    waiting: int
-    """How many threads wait for a connection."""
-    wait_seconds: float
-    """How long all waits so far took, together."""
-    opened: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    """How many connections were given up, by cause: ``dead`` and ``unresponsive`` (found so before
-    use), ``expired``, ``idle``, ``lost`` (in use), ``unclean`` (returned inside a transaction),
-    ``leaked`` (its thread had ended), ``closed`` (on request)."""
 
 
 class Pool(PooledPostgresqlDatabase):

@@ -46,13 +46,13 @@ CALLS = {
 def test_a_statement_that_is_swallowed_ends_in_an_error(proxy, proxy_url, make_db, name):
     """Fault 10: the kernel on the way acknowledges it, so no timeout of TCP helps."""
     call, nothing_written = CALLS[name]
-    db = make_db(proxy_url, call_timeout=0.3)
+    db = make_db(proxy_url, call_timeout=0.5)
     with db.connection_context():
         proxy.is_black_hole = True
         began = time.monotonic()
         with pytest.raises(UnavailableError) as caught:
             call(db)
-        assert 0.3 < time.monotonic() - began < 1
+        assert 0.5 < time.monotonic() - began < 5
         assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", nothing_written)
         proxy.is_black_hole = False
         assert Repositories(db).users.find_by_clerk_user_id("nobody") is None
@@ -76,7 +76,7 @@ def test_an_answer_that_is_swallowed_ends_in_an_error(server, proxy, proxy_url, 
             began = time.monotonic()
             with pytest.raises(UnavailableError) as caught:
                 call(db)
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 5
         swallowing.join()
     assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", nothing_written)
 
@@ -92,28 +92,28 @@ def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(server, url,
 
 def test_a_slow_one_that_ends_in_time_is_left_alone(server, url, make_db):
     """Whenever it begins: each of them is timed from its own start."""
-    db = make_db(url, call_timeout=0.5)
+    db = make_db(url, call_timeout=1.5)
     users = Repositories(db).users
-    for _ in range(4):
+    for _ in range(6):
         holding = threading.Event()
 
         def hold(holding=holding):
             with server.locked("users", DATABASE):
                 holding.set()
-                server.execute("SELECT pg_sleep(0.2)")
+                server.execute("SELECT pg_sleep(0.3)")
 
         holder = threading.Thread(target=hold)
         holder.start()
         holding.wait()
         began = time.monotonic()
         assert users.find_by_clerk_user_id("nobody") is None
-        assert time.monotonic() - began > 0.15
+        assert time.monotonic() - began > 0.2
         holder.join()
     assert db.stats().opened == 1
 
 
 def test_begin_savepoint_rollback_and_commit_end_too(proxy, proxy_url, make_db):
-    db = make_db(proxy_url, call_timeout=0.3)
+    db = make_db(proxy_url, call_timeout=0.6)
     with db.connection_context():
         proxy.is_black_hole = True
         with pytest.raises(UnavailableError) as caught, db.atomic():
@@ -174,7 +174,7 @@ def test_a_database_that_nobody_has_any_more_is_not_kept_by_the_watch(server, ur
 
 
 def test_a_health_query_and_the_question_about_a_commit_end_too(proxy, proxy_url, make_db):
-    db = make_db(proxy_url, call_timeout=0.3, settle_commits=True, connect_timeout=2)
+    db = make_db(proxy_url, call_timeout=0.6, settle_commits=True, connect_timeout=2)
     with db.connection_context():
         proxy.is_black_hole = True
         with pytest.raises(UnavailableError) as caught:
