@@ -47,12 +47,14 @@ class Watch:
         """Look, and see to it that the next look is in time for whatever is under way."""
         now = time.monotonic()
         again_at = now + self._interval
-        for slot in self._slots.held():
-            if slot.call is not None and self._call_timeout != math.inf:
-                again_at = min(again_at, slot.call.look(self._call_timeout, now))
-            if self._leak_after != math.inf:
-                again_at = min(again_at, self._look_at_holder(slot, now))
-        _look_at(again_at, self)
+        try:
+            for slot in self._slots.held():
+                if slot.call is not None and self._call_timeout != math.inf:
+                    again_at = min(again_at, slot.call.look(self._call_timeout, now))
+                if self._leak_after != math.inf:
+                    again_at = min(again_at, self._look_at_holder(slot, now))
+        finally:
+            _look_at(again_at, self)
 
     def _look_at_holder(self, slot: Slot, now: float) -> float:
         """Log a connection that has been held for long, once; say when to look again."""

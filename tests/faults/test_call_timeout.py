@@ -12,6 +12,7 @@ from homethrive_db import (
     CommitUncertainError,
     Repositories,
     UnavailableError,
+    cancel,
     check_connection,
     create_db,
 )
@@ -88,6 +89,23 @@ def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(server, url,
             Repositories(db).users.upsert("user_1")
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_until(lambda: not server.execute(waiting))
+
+
+def test_where_no_thread_can_be_started_it_is_cut(server, url, make_db, monkeypatch):
+    """The one that would ask the server to cancel, in a program that has too many."""
+    db = make_db(url, call_timeout=0.3)
+    with server.locked("users", DATABASE), db.connection_context():
+        db.execute_sql("SELECT 1")
+
+        class NoThread(threading.Thread):
+            def start(self):
+                raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cancel.threading, "Thread", NoThread)
+            with pytest.raises(UnavailableError) as caught:
+                Repositories(db).users.upsert("user_1")
+    assert caught.value.code == "DEADLINE_EXCEEDED"
 
 
 def test_a_slow_one_that_ends_in_time_is_left_alone(server, url, make_db):
