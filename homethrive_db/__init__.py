@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     )
     from homethrive_db.observing import StatementEvent
     from homethrive_db.options import DatabaseOptions
-    from homethrive_db.pool import PoolStats
     from homethrive_db.repositories import (
         CaregiverAccessRepository,
         CareRecipientRepository,
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
         UserRepository,
     )
     from homethrive_db.settings import Settings
+    from homethrive_db.stats import PoolStats
 
 __all__ = [
     "AccessStatus",
@@ -148,6 +148,7 @@ _MODULES = (
     "settings",
     "observing",
     "options",
+    "stats",
     "pool",
     "database",
     "enums",

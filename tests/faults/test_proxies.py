@@ -23,7 +23,11 @@ from tests.migrations import NAMES
 from tests.process import run_command
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
-PINS = re.compile(r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b", re.IGNORECASE)
+PINS = re.compile(
+    r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b"
+    r"|.*(\bset_config\b|\bpg_(try_)?advisory_lock|\b(TEMP|TEMPORARY)\b|\bCURSOR\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 AWKWARD = "\\'\"{},é日"
 
 
@@ -49,6 +53,7 @@ def test_nothing_that_pins_goes_over_the_wire(proxy, proxy_url, make_db):
     schedule_ids = [reports[0].schedule_id, *(uuid4() for _ in range(999))]
     taken = repositories.doses_taken.taken_map("user_1", schedule_ids, DUE, DUE + timedelta(3000))
     assert len(taken) == 1000
+    use_every_repository(db, "user_3")
     assert proxy.messages[0].kind == "startup"
     assert {message.kind for message in proxy.messages} <= {"startup", "Q", "X"}
     assert all(b"options" not in one.body for one in proxy.messages if one.kind == "startup")
@@ -81,6 +86,16 @@ def test_what_a_proxy_refuses_is_a_configuration_error():
         create_db("postgresql://localhost/x", proxy=True, options="-c statement_timeout=1")
     with pytest.raises(ConfigurationError, match="options"):
         create_db("postgresql://localhost/x?options=-cgeqo%3Doff", proxy=True)
+    with pytest.raises(ConfigurationError, match="replication"):
+        create_db("postgresql://localhost/x?replication=database", proxy=True)
+
+
+@pytest.mark.parametrize("variable", ["PGOPTIONS", "PGGEQO"])
+def test_so_is_what_libpq_would_send_of_the_environment(monkeypatch, variable):
+    monkeypatch.setenv(variable, "-c geqo=off")
+    with pytest.raises(ConfigurationError, match=variable):
+        create_db("postgresql://localhost/x", proxy=True)
+    create_db("postgresql://localhost/x")
 
 
 def test_tls_is_verified_unless_the_url_says_otherwise():
