@@ -33,7 +33,7 @@ from homethrive_db import (
     create_db,
     occurrences,
 )
-from homethrive_db.doses import repository
+from homethrive_db.doses import dose_statements
 from homethrive_db.doses.agenda import days_around, records_window
 from homethrive_db.migrate import migrate
 
@@ -145,7 +145,7 @@ def _household(db: Database) -> Any:
 def contenders(db: Database, recipient_id: object) -> dict[str, Callable[[], Any]]:
     """Give the three ways to list the same."""
     doses, cursor = Repositories(db).doses, db.connection().cursor()
-    sql, constants = repository._LIST.compiled()
+    sql, constants = dose_statements.LIST.compiled()
     values = {
         "user_id": USER,
         "recipient_id": recipient_id,

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
+    from homethrive_db.doses.adherence import (
+        Adherence,
+        AdherenceFigures,
+        JudgedDose,
+        MedicationAdherence,
+        UnmatchedDose,
+    )
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
     from homethrive_db.doses.occurrence import DoseOccurrence
     from homethrive_db.doses.recurrence import occurrences
@@ -29,12 +36,21 @@ if TYPE_CHECKING:
         NewMedication,
         NewSchedule,
         ScheduleChanges,
+        ScheduleRevision,
         TakenInfo,
         User,
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, DoseStatus, OutcomeStatus, Recurrence
+    from homethrive_db.enums import (
+        AccessStatus,
+        ContactRole,
+        DoseStatus,
+        DoseVerdict,
+        OutcomeStatus,
+        Recurrence,
+        ReminderState,
+    )
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -48,7 +64,6 @@ if TYPE_CHECKING:
     )
     from homethrive_db.observing import StatementEvent
     from homethrive_db.options import DatabaseOptions
-    from homethrive_db.pool import PoolStats
     from homethrive_db.repositories import (
         CaregiverAccessRepository,
         CareRecipientRepository,
@@ -59,9 +74,12 @@ if TYPE_CHECKING:
         UserRepository,
     )
     from homethrive_db.settings import Settings
+    from homethrive_db.stats import PoolStats
 
 __all__ = [
     "AccessStatus",
+    "Adherence",
+    "AdherenceFigures",
     "CareRecipient",
     "CareRecipientChanges",
     "CareRecipientRepository",
@@ -71,6 +89,7 @@ __all__ = [
     "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
+    "ContactRole",
     "Database",
     "DatabaseOptions",
     "DoseKey",
@@ -81,8 +100,11 @@ __all__ = [
     "DoseStatus",
     "DoseTaken",
     "DoseTakenRepository",
+    "DoseVerdict",
     "HomethriveDbError",
+    "JudgedDose",
     "Medication",
+    "MedicationAdherence",
     "MedicationChanges",
     "MedicationRepository",
     "MedicationSchedule",
@@ -96,13 +118,16 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "Recurrence",
+    "ReminderState",
     "Repositories",
     "ScheduleChanges",
     "ScheduleRepository",
+    "ScheduleRevision",
     "Settings",
     "StatementEvent",
     "TakenInfo",
     "UnavailableError",
+    "UnmatchedDose",
     "User",
     "UserLookup",
     "UserProfile",
@@ -123,6 +148,7 @@ _MODULES = (
     "settings",
     "observing",
     "options",
+    "stats",
     "pool",
     "database",
     "enums",
@@ -131,6 +157,7 @@ _MODULES = (
     "doses.dose_ids",
     "doses.recurrence",
     "doses.occurrence",
+    "doses.adherence",
     "doses.repository",
 )
 

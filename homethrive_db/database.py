@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 Row = tuple[Any, ...]
 
+_STARTUP_VARIABLES = ("PGOPTIONS", "PGGEQO")  # libpq sends what they say
+
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
 
 
@@ -199,17 +201,24 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
     if options.proxy:
-        if "options" in parameters:
-            raise ConfigurationError(
-                "options: a proxy refuses them at startup; ALTER ROLE … SET does the same"
-            )
-        parameters = {**settings.verified_tls(), **parameters}
+        _refuse_what_a_proxy_does(parameters)
+    if options.proxy or getattr(options.credentials, "verify_tls", False):
+        parameters = settings.with_verified_tls(parameters)
     return Database(settings.describe(parameters), options, **parameters)
+
+
+def _refuse_what_a_proxy_does(parameters: Mapping[str, Any]) -> None:
+    found = [name for name in ("options", "replication") if parameters.get(name)]
+    found += [name for name in _STARTUP_VARIABLES if os.environ.get(name)]
+    if found:
+        raise ConfigurationError(
+            f"{', '.join(found)}: a proxy refuses it at startup; ALTER ROLE … SET does the same"
+        )
 
 
 # What the models are bound to: plain Peewee queries go to the process's own database.
 process_database = DatabaseProxy()
-_process_lock = threading.Lock()
+_process_lock = threading.RLock()  # a handler of a signal may close what is just being made
 os.register_at_fork(  # a child finds it free, and what it guards whole
     before=_process_lock.acquire,
     after_in_parent=_process_lock.release,
@@ -244,4 +253,4 @@ def check_connection(db: Database | None = None) -> None:
     """
     db = db or get_db()
     with db.borrowed(), Translation(nothing_written=True):
-        db.execute_sql("SELECT 1")
+        db.execute_own("SELECT 1")

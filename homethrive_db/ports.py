@@ -6,10 +6,11 @@ The repositories' own docstrings say what each method means and raises.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol, Unpack
 from uuid import UUID
 
+from homethrive_db.doses.adherence import GRACE, Adherence
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.entities import (
     CaregiverAccess,
@@ -28,6 +29,7 @@ from homethrive_db.entities import (
     NewMedication,
     NewSchedule,
     ScheduleChanges,
+    ScheduleRevision,
     TakenInfo,
     User,
     UserLookup,
@@ -213,6 +215,18 @@ class ScheduleRepository(Protocol):
     ) -> MedicationSchedule | None:
         """Change what is passed, None clears what may be absent; None where it is not theirs."""
 
+    def revise(
+        self,
+        user_id: str,
+        schedule_id: UUID | str,
+        effective: date,
+        **changes: Unpack[ScheduleRevision],
+    ) -> MedicationSchedule | None:
+        """Change a schedule from the local date *effective* on; gives the new one that goes on."""
+
+    def end(self, user_id: str, schedule_id: UUID | str, on: date) -> MedicationSchedule | None:
+        """End a schedule; *on* is the last local date on which it is due."""
+
     def count_active_by_medication(self, user_id: str, medication_id: UUID | str) -> int:
         """Count a medication's schedules without an end, or with one not before today."""
 
@@ -248,6 +262,17 @@ class DoseRepository(Protocol):
         include_inactive: bool = False,
     ) -> list[DoseOccurrence]:
         """List the doses due from *start* to before *end*, each with what became of it."""
+
+    def adherence(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        grace: timedelta = GRACE,
+    ) -> Adherence:
+        """Tell what was due from *start* to before *end*, and what became of it."""
 
     def record(
         self, user_id: str, dose_id: str, *, taken_at: datetime | None = None

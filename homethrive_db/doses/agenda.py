@@ -17,16 +17,14 @@ from peewee import fn
 
 from homethrive_db import models, validation
 from homethrive_db.doses.occurrence import DoseOccurrence
-from homethrive_db.doses.records import Settled, pick, read_skips, read_taken
+from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable, find_zone
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
+from homethrive_db.repositories.local_days import NODE_ZONE
 from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)
-
-NODE_ZONE = "America/New_York"
-"""What the Node service takes for a schedule without a zone."""
 
 RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a record of its local date, or of its New York instant, can be."""
@@ -108,7 +106,7 @@ class Agenda:
     zone is unknown: the Node service may have written what we would refuse.
     """
 
-    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "_plan", "_shared", "skips", "taken")
+    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "_plan", "skips", "taken", "told")
 
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
@@ -120,7 +118,8 @@ class Agenda:
         zone = recipient_zone if timezone is None else timezone
         self._own = Timetable(self._plan, find_zone(zone))
         self._follows_recipient = timezone is None
-        self._shared: tuple[Any, ...] = (*told, *self._plan[:3], zone)
+        self.told: tuple[Any, ...] = (*told, *self._plan[:3], zone)
+        """The first ten fields of each of its occurrences."""
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
         self.taken = read_taken(taken or ())
         self.skips = read_skips(skips or ())
@@ -206,7 +205,15 @@ class Agenda:
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
         # Not _make, which is Python and takes as long as all the rest.
-        return tuple.__new__(DoseOccurrence, self._shared + due + fate)
+        return tuple.__new__(DoseOccurrence, self.told + due + fate)
+
+    def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
+        """List the rows from *since* to before *until* that are of none of the schedule's doses."""
+        return [
+            row
+            for row in self.taken
+            if since <= row.scheduled_for < until and self.day_of(row.scheduled_for) is None
+        ]
 
     def _day_by_node(self, recorded: datetime) -> date | None:
         """Tell of which date's dose *recorded* is the instant in New York.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from peewee import fn
-
-from homethrive_db import models, validation
+from homethrive_db import validation
 from homethrive_db.database import Database
+from homethrive_db.doses import dose_statements
+from homethrive_db.doses.adherence import GRACE, Adherence, judge
 from homethrive_db.doses.agenda import (
-    AGENDA,
     Agenda,
     agendas,
     days_around,
@@ -26,98 +25,20 @@ from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Skipped, Taken
 from homethrive_db.entities import DoseKey, NewDoseTaken
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import (
     ATTEMPTS,
     inactive,
-    is_open,
     lost_race,
     no_schedule,
 )
 from homethrive_db.repositories.doses_taken import DoseTakenRepository
-from homethrive_db.statements import array, param, statement
+from homethrive_db.statements import Statement, array
 
 WINDOW = timedelta(days=7)
 """How far ahead ``list_upcoming`` looks unless told otherwise."""
 
-_SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
 _ORDER = attrgetter("scheduled_for", "medication_name", "schedule_id")
 _OPTIONAL_REASON = validation.optional(validation.skip_reason)
-
-_REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
-_IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
-
-_OF_RECIPIENT = _REACHED.where(
-    models.Medication.recipient == param("recipient_id"),
-    _SCHEDULE.start_date <= param("last_day", "date"),
-    _SCHEDULE.end_date.is_null()
-    | (_SCHEDULE.end_date >= param("first_day", "date"))
-    | (_SCHEDULE.end_date < _SCHEDULE.start_date),  # to be logged
-)
-_LIST_ALL = statement(_OF_RECIPIENT)
-
-# One that becomes inactive later is still to be taken until then.
-_LIST = statement(
-    _OF_RECIPIENT.where(
-        models.Medication.is_active | (models.Medication.inactive_at > fn.statement_timestamp())
-    )
-)
-
-_FIND = statement(_REACHED.where(_IS_SCHEDULE))
-
-# Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
-_LOCK = statement(
-    reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id"))
-    .where(_IS_SCHEDULE)
-    .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
-)
-
-_INSERT_SKIP = statement(
-    _SKIP.insert_from(
-        reached_schedules(
-            _SCHEDULE.select(
-                _SCHEDULE.id,
-                param("scheduled_for", "timestamptz"),
-                param("reason"),
-                fn.statement_timestamp(),
-                param("user_id"),
-            ),
-            param("user_id"),
-        ).where(_IS_SCHEDULE, is_open(param("scheduled_for", "timestamptz"))),
-        (
-            _SKIP.schedule,
-            _SKIP.scheduled_for,
-            _SKIP.reason,
-            _SKIP.skipped_at,
-            _SKIP.skipped_by_user,
-        ),
-    )
-    .on_conflict_ignore()
-    .returning(_SKIP.id),
-    is_idempotent=True,
-)
-
-
-def _delete() -> Any:
-    """Delete the records of a schedule at some instants, of doses taken and skipped."""
-    reached = reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id")).where(
-        _IS_SCHEDULE
-    )
-
-    def records(table: Any) -> Any:
-        return (
-            table.delete()
-            .where(
-                table.schedule.in_(reached),
-                table.scheduled_for == fn.ANY(param("instants", "timestamptz[]")),
-            )
-            .returning(table.id)
-        )
-
-    return statement(records(_TAKEN).with_cte(records(_SKIP).cte("skips")), is_idempotent=True)
-
-
-_DELETE = _delete()
 
 
 class DoseRepository:
@@ -157,18 +78,49 @@ class DoseRepository:
         Raises ValidationError.
         """
         since, until = _window(start, end)
-        rows = self._db.rows(
-            _LIST_ALL if include_inactive else _LIST,
-            {
-                "user_id": validation.user_id(user_id),
-                "recipient_id": validation.uuid(recipient_id, "recipient_id"),
-                **days_around(since, until),
-                **records_window(since, until),
-            },
-        )
-        found = [dose for one in agendas(rows) for dose in one.occurrences(since, until)]
+        listing = dose_statements.LIST_ALL if include_inactive else dose_statements.LIST
+        found = [
+            dose
+            for agenda in self._agendas(listing, user_id, recipient_id, (since, until))
+            for dose in agenda.occurrences(since, until)
+        ]
         found.sort(key=_ORDER)
         return found
+
+    def adherence(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        grace: timedelta = GRACE,
+    ) -> Adherence:
+        """Tell what was due from *start* (inclusive) to *end* (exclusive), and what became of it.
+
+        Of medications that are inactive by now, too. A dose is late when it was taken more than
+        *grace* after it was due, and missed when it was not taken by then. One statement. Empty
+        where *user_id* may not see the recipient. Raises ValidationError.
+        """
+        since, until = validation.window(start, end)
+        checked_grace = validation.duration(grace, "grace")
+        found = self._agendas(dose_statements.LIST_ALL, user_id, recipient_id, (since, until))
+        return judge(found, since, until, grace=checked_grace, now=datetime.now(UTC))
+
+    def _agendas(
+        self,
+        listing: Statement,
+        user_id: str,
+        recipient_id: UUID | str,
+        window: tuple[datetime, datetime],
+    ) -> Iterator[Agenda]:
+        values = {
+            "user_id": validation.user_id(user_id),
+            "recipient_id": validation.uuid(recipient_id, "recipient_id"),
+            **days_around(*window),
+            **records_window(*window),
+        }
+        return agendas(self._db.rows(listing, values))
 
     def record(
         self, user_id: str, dose_id: str, *, taken_at: datetime | None = None
@@ -223,7 +175,7 @@ class DoseRepository:
                 "schedule_id": dose.key.schedule_id,
                 "instants": array(dose.records),
             }
-            self._db.rows(_DELETE, values)
+            self._db.rows(dose_statements.DELETE, values)
         return dose.occurrence()
 
     def _find(self, user_id: str, key: DoseKey) -> Dose:
@@ -233,7 +185,7 @@ class DoseRepository:
             "schedule_id": key.schedule_id,
             **records_window(key.scheduled_for, key.scheduled_for, beyond=near),
         }
-        rows = self._db.rows(_FIND, values)
+        rows = self._db.rows(dose_statements.FIND, values)
         if not rows:
             raise no_schedule(key.schedule_id)
         return Dose(_agenda(rows[0], key), key)
@@ -245,7 +197,9 @@ class DoseRepository:
         recorded is read anew by a statement after the one that waited: that saw the rows of before.
         """
         with self._db.atomic():
-            self._db.rows(_LOCK, {"user_id": user_id, "schedule_id": key.schedule_id})
+            self._db.rows(
+                dose_statements.LOCK, {"user_id": user_id, "schedule_id": key.schedule_id}
+            )
             dose = self._find(user_id, key)
             if dose.taken is not None:
                 return dose.stored
@@ -264,7 +218,7 @@ class DoseRepository:
             "scheduled_for": dose.scheduled_for,
             "reason": reason,
         }
-        return bool(self._db.rows(_INSERT_SKIP, values))
+        return bool(self._db.rows(dose_statements.INSERT_SKIP, values))
 
 
 def _window(start: object, end: object) -> tuple[datetime, datetime]:

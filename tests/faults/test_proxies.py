@@ -19,10 +19,15 @@ from homethrive_db import (
 from homethrive_db.statements import PROXY_BYTES
 from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
+from tests.migrations import NAMES
 from tests.process import run_command
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
-PINS = re.compile(r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b", re.IGNORECASE)
+PINS = re.compile(
+    r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b"
+    r"|.*(\bset_config\b|\bpg_(try_)?advisory_lock|\b(TEMP|TEMPORARY)\b|\bCURSOR\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 AWKWARD = "\\'\"{},é日"
 
 
@@ -48,6 +53,7 @@ def test_nothing_that_pins_goes_over_the_wire(proxy, proxy_url, make_db):
     schedule_ids = [reports[0].schedule_id, *(uuid4() for _ in range(999))]
     taken = repositories.doses_taken.taken_map("user_1", schedule_ids, DUE, DUE + timedelta(3000))
     assert len(taken) == 1000
+    use_every_repository(db, "user_3")
     assert proxy.messages[0].kind == "startup"
     assert {message.kind for message in proxy.messages} <= {"startup", "Q", "X"}
     assert all(b"options" not in one.body for one in proxy.messages if one.kind == "startup")
@@ -80,6 +86,16 @@ def test_what_a_proxy_refuses_is_a_configuration_error():
         create_db("postgresql://localhost/x", proxy=True, options="-c statement_timeout=1")
     with pytest.raises(ConfigurationError, match="options"):
         create_db("postgresql://localhost/x?options=-cgeqo%3Doff", proxy=True)
+    with pytest.raises(ConfigurationError, match="replication"):
+        create_db("postgresql://localhost/x?replication=database", proxy=True)
+
+
+@pytest.mark.parametrize("variable", ["PGOPTIONS", "PGGEQO"])
+def test_so_is_what_libpq_would_send_of_the_environment(monkeypatch, variable):
+    monkeypatch.setenv(variable, "-c geqo=off")
+    with pytest.raises(ConfigurationError, match=variable):
+        create_db("postgresql://localhost/x", proxy=True)
+    create_db("postgresql://localhost/x")
 
 
 def test_tls_is_verified_unless_the_url_says_otherwise():
@@ -159,8 +175,8 @@ def test_migrators_meet_behind_pgbouncer(server, bouncer):
         for thread in threads:
             thread.join()
         assert [one.returncode for one in ended] == [0] * 6
-        applied = "".join(one.stdout for one in ended)
-        assert applied.count("applied 001_") == applied.count("applied 002_") == 1
+        said = "".join(one.stdout for one in ended)
+        assert [said.count(f"applied {name}") for name in NAMES] == [1] * len(NAMES)
     finally:
         bouncer.stop()
         server.execute("DROP DATABASE behind_test WITH (FORCE)")

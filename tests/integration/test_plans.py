@@ -1,5 +1,7 @@
 """What the server does for each statement, on 300,000 doses: it reads little more than it gives."""
 
+from datetime import date
+
 import psycopg2
 import psycopg2.extensions
 import pytest
@@ -72,10 +74,39 @@ def test_a_call_reads_by_index_and_little_more_than_it_gives(filled, call):
     for query, values in statements:
         with db.connection_context(), undone(db.connection(), call):
             plan = explain(db.connection().cursor(), query, values)
-        asked_for = BATCH if "mark_taken_many" in call.name else 1
-        for one in nodes(plan):
-            if one["Node Type"] == "Seq Scan":
-                assert rows_of[one["Relation Name"]] <= LARGE * min(asked_for, 10), query
-        touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-        rows = max(plan["Actual Rows"], asked_for)
-        assert touched <= BUFFERS_A_CALL + BUFFERS_A_ROW * rows, (touched, rows)
+        check(plan, rows_of, query, BATCH if "mark_taken_many" in call.name else 1)
+
+
+ENDING = {
+    "revise": lambda schedules, user, schedule: schedules.revise(
+        user, schedule, date(2030, 1, 1), dosage_notes="x"
+    ),
+    "end": lambda schedules, user, schedule: schedules.end(user, schedule, date(2030, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("method", ENDING)
+def test_an_end_of_a_schedule_reads_by_index_too(filled, method):
+    db, households = filled
+    schedules = Repositories(db).schedules
+    with db.atomic() as transaction:
+        Cursor.executed.clear()
+        ENDING[method](schedules, households.caregiver(17), households.schedule(17))
+        transaction.rollback()
+    statements = [one for one in Cursor.executed if one[0].startswith("WITH")]
+    assert len(statements) == {"revise": 2, "end": 1}[method]
+    for query, values in statements:
+        with db.atomic() as transaction:
+            plan = explain(db.connection().cursor(), query, values)
+            transaction.rollback()
+        check(plan, sizes(db), query)
+
+
+def check(plan, rows_of, query, asked_for=1):
+    """Find no large table that is read as a whole, and no more touched than is given."""
+    for one in nodes(plan):
+        if one["Node Type"] == "Seq Scan":
+            assert rows_of[one["Relation Name"]] <= LARGE * min(asked_for, 10), query
+    touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    rows = max(plan["Actual Rows"], asked_for)
+    assert touched <= BUFFERS_A_CALL + BUFFERS_A_ROW * rows, (touched, rows)

@@ -500,7 +500,8 @@ class TestChangedSchedules:
         schedule = make()
         old = on(DAY, listed()).dose_id
         doses.skip("owner", old)
-        homethrive_repositories.schedules.update("owner", schedule.id, end_date=DAY - ONE)
+        weekly = {"recurrence": "weekly", "days_of_week": [DAY.isoweekday() + 1]}
+        homethrive_repositories.schedules.update("owner", schedule.id, **weekly)
         with pytest.raises(ValidationError) as caught:
             doses.record("owner", old)
         assert caught.value.code == "NO_SUCH_DOSE"

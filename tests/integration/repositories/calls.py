@@ -8,6 +8,7 @@ from homethrive_db import NewDoseTaken, NewMedication, Repositories, encode_dose
 
 DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
+REVISED = DUE.date()
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def household(factory):
     profile = factory.own_profile(factory.user("owner"))
     medication = factory.medication(profile)
     schedule = factory.schedule(medication, time_of_day=time(7, 30))
+    factory.schedule(medication)
     factory.dose_taken(schedule, scheduled_for=DUE - DAY)
     return Things(profile.id, medication.id, schedule.id)
 
@@ -65,6 +67,8 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "schedules.list_by_recipient": (lambda: schedules.list_by_recipient(who, r), []),
         "schedules.create_many": (lambda: schedules.create_many(who, {m: new}), Refused),
         "schedules.update": (lambda: schedules.update(who, s, dosage_notes="x"), None),
+        "schedules.revise": (lambda: schedules.revise(who, s, REVISED, dosage_notes="x"), None),
+        "schedules.end": (lambda: schedules.end(who, s, REVISED - DAY), None),
         "schedules.count_active_by_medication": (
             lambda: schedules.count_active_by_medication(who, m),
             0,
@@ -73,8 +77,12 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
             lambda: doses.list_upcoming(who, r, start=DUE - 2 * DAY, end=DUE + 2 * DAY),
             [],
         ),
-        "doses.record": (lambda: doses.record(who, encode_dose_id(s, DUE + DAY)), Refused),
-        "doses.skip": (lambda: doses.skip(who, encode_dose_id(s, DUE + 2 * DAY)), Refused),
+        "doses.adherence": (
+            lambda: list(doses.adherence(who, r, DUE - 2 * DAY, DUE).doses),
+            [],
+        ),
+        "doses.record": (lambda: doses.record(who, encode_dose_id(s, DUE - 3 * DAY)), Refused),
+        "doses.skip": (lambda: doses.skip(who, encode_dose_id(s, DUE - 2 * DAY)), Refused),
         "doses.undo": (lambda: doses.undo(who, encode_dose_id(s, DUE - DAY)), Refused),
         "doses_taken.mark_taken": (
             lambda: doses_taken.mark_taken(who, NewDoseTaken(s, DUE, DUE)),

@@ -1,6 +1,6 @@
 """Bad input is refused by name, before a connection is used; nothing is written."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from homethrive_db import (
 
 AT = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 NAIVE = AT.replace(tzinfo=None)
+DAY = AT.date()
 ID = uuid4()
 DOSE_ID = encode_dose_id(ID, AT)
 SCHEDULE = NewSchedule("daily", "08:30", date(2025, 1, 1))
@@ -107,6 +108,23 @@ CASES = [
         }.items()
     ],
     ("schedules.update", ("a", ID), {"recurrence": "weekly", "days_of_week": None}, "days_of_week"),
+    *[
+        ("schedules.revise", ("a", ID, bad), {}, "effective")
+        for bad in (AT, "2025-03-01", None)
+    ],
+    ("schedules.revise", ("a", "x", DAY), {}, "schedule_id"),
+    *[
+        ("schedules.revise", ("a", ID, DAY), {field: bad}, field)
+        for field, bad in {
+            "days_of_week": [8],
+            "timezone": "localtime",
+            "start_date": DAY,
+            "end_date": DAY - timedelta(days=1),
+            "medication_id": ID,
+        }.items()
+    ],
+    ("schedules.end", ("a", ID, AT), {}, "on"),
+    ("schedules.end", ("", ID, DAY), {}, "user_id"),
     ("schedules.count_active_by_medication", ("a", "x"), {}, "medication_id"),
     ("doses.list_upcoming", ("a", "x"), {}, "recipient_id"),
     ("doses.list_upcoming", ("", ID), {}, "user_id"),
