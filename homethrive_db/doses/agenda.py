@@ -30,6 +30,8 @@ RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a record of its local date, or of its New York instant, can be."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+# What the constructor of a named tuple calls: that is Python, and takes as long as all the rest.
+_NEW = tuple.__new__
 _SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
@@ -186,7 +188,7 @@ class Agenda:
                     settled.taken.setdefault(day, row)
                 else:
                     settled.moved.setdefault(self.day_settled_by(row.scheduled_for), row)
-        for skip in pick(self.skips, days, settled.skipped):
+        for skip in pick(self.skips, days, settled.skipped) if self.skips else ():
             settled.skipped.setdefault(self.day_settled_by(skip.scheduled_for), skip)
         return settled
 
@@ -194,7 +196,14 @@ class Agenda:
         """List the doses due from *since* to before *until*, each with what became of it."""
         dues = self.between(since, until)
         settled = self.settle(dues)
-        return [self.occurrence(due, settled) for due in dues]
+        recorded = settled.days()
+        told = self.told
+        return [
+            self.occurrence(due, settled)
+            if due.day in recorded
+            else _NEW(DoseOccurrence, told + due + _SCHEDULED)
+            for due in dues
+        ]
 
     def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
@@ -204,8 +213,7 @@ class Agenda:
             fate = (DoseStatus.TAKEN, taken[1], taken[2], None)
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
-        # Not _make, which is Python and takes as long as all the rest.
-        return tuple.__new__(DoseOccurrence, self.told + due + fate)
+        return _NEW(DoseOccurrence, self.told + due + fate)
 
     def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
         """List the rows from *since* to before *until* that are of none of the schedule's doses."""

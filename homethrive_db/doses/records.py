@@ -33,6 +33,10 @@ class Settled(NamedTuple):
     """A row of the date at another time: the schedule has changed since, and the dose is taken."""
     skipped: dict[date, Skipped]
 
+    def days(self) -> set[date]:
+        """Give the dates of which anything is recorded."""
+        return {*self.taken, *self.moved, *self.skipped}
+
     def taken_on(self, day: date) -> Taken | None:
         """Give the row by which the dose of a date is taken."""
         return self.taken.get(day) or self.moved.get(day)
