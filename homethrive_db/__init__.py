@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
     from homethrive_db.doses.recurrence import occurrences
+    from homethrive_db.doses.reminders import Reminder, ReminderLedger
     from homethrive_db.entities import (
         CaregiverAccess,
         CaregiverAccessWithUser,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
+    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence, ReminderState
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -91,6 +92,9 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "Recurrence",
+    "Reminder",
+    "ReminderLedger",
+    "ReminderState",
     "Repositories",
     "ScheduleChanges",
     "ScheduleRepository",
@@ -125,6 +129,7 @@ _MODULES = (
     "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "doses.reminders",
 )
 
 

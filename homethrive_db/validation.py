@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
@@ -29,6 +29,9 @@ DOSAGE_NOTES_LENGTH = 255
 SKIP_REASON_LENGTH = 255
 ZONE_LENGTH = 64
 
+LONGEST_DURATION = timedelta(days=7)
+
+_REMINDER_KIND = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -83,6 +86,16 @@ def skip_reason(value: object, field: str = "reason") -> str:
     return text(value, field, maximum=SKIP_REASON_LENGTH)
 
 
+def reminder_kind(value: object, field: str = "kind") -> str:
+    """Check the kind of a reminder: a short name like ``due`` or ``missed_late``."""
+    kind = text(value, field)
+    if not _REMINDER_KIND.fullmatch(kind):
+        raise ValidationError.of(
+            field, "up to 32 of a-z, 0-9 and _ expected, a letter first, like due"
+        )
+    return kind
+
+
 def uuid(value: object, field: str) -> UUID:
     """Check an id; text must be the usual form of 8-4-4-4-12 hexadecimal digits."""
     if isinstance(value, UUID):
@@ -104,6 +117,22 @@ def boolean(value: object, field: str) -> bool:
     """Check a truth value; 0, 1 and text are none."""
     if not isinstance(value, bool):
         raise ValidationError.of(field, f"True or False expected, {type(value).__name__} came")
+    return value
+
+
+def number(value: object, field: str, maximum: int) -> int:
+    """Check a whole number from 1 to *maximum*."""
+    if type(value) is not int or not 1 <= value <= maximum:
+        raise ValidationError.of(field, f"a whole number from 1 to {maximum} expected")
+    return value
+
+
+def positive_duration(value: object, field: str) -> timedelta:
+    """Check a length of time: more than nothing, and seven days at most."""
+    if not isinstance(value, timedelta):
+        raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
+    if not timedelta(0) < value <= LONGEST_DURATION:
+        raise ValidationError.of(field, "more than nothing and at most seven days expected")
     return value
 
 

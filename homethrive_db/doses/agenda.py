@@ -35,38 +35,46 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-def _records(model: type[models.BaseModel], *values: Any) -> Any:
-    """Select the records of a schedule around a window, as one JSON value a schedule."""
-    table: Any = model
-    return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
-        table.schedule == _SCHEDULE.id,
-        table.scheduled_for >= param("records_since", "timestamptz"),
-        table.scheduled_for < param("records_until", "timestamptz"),
+def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
+    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
+
+    The recorded rows are those from *since* to before *until*, two expressions.
+    """
+
+    def records(model: type[models.BaseModel], *values: Any) -> Any:
+        table: Any = model
+        return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
+            table.schedule == _SCHEDULE.id,
+            table.scheduled_for >= since,
+            table.scheduled_for < until,
+        )
+
+    taken, skip = models.DoseTaken, models.DoseSkip
+    return (
+        _SCHEDULE.id,
+        _MEDICATION.id,
+        models.CareRecipient.id,
+        _MEDICATION.name,
+        _MEDICATION.instructions,
+        _SCHEDULE.dosage_notes,
+        _SCHEDULE.recurrence,
+        _SCHEDULE.time_of_day,
+        _SCHEDULE.days_of_week,
+        _SCHEDULE.timezone,
+        models.CareRecipient.timezone,
+        _SCHEDULE.start_date,
+        _SCHEDULE.end_date,
+        _MEDICATION.is_active,
+        _MEDICATION.inactive_at,
+        records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
+        records(skip, skip.reason).alias("skipped"),
     )
 
 
-AGENDA: tuple[Any, ...] = (
-    _SCHEDULE.id,
-    _MEDICATION.id,
-    models.CareRecipient.id,
-    _MEDICATION.name,
-    _MEDICATION.instructions,
-    _SCHEDULE.dosage_notes,
-    _SCHEDULE.recurrence,
-    _SCHEDULE.time_of_day,
-    _SCHEDULE.days_of_week,
-    _SCHEDULE.timezone,
-    models.CareRecipient.timezone,
-    _SCHEDULE.start_date,
-    _SCHEDULE.end_date,
-    _MEDICATION.is_active,
-    _MEDICATION.inactive_at,
-    _records(models.DoseTaken, models.DoseTaken.taken_at, models.DoseTaken.taken_by_user).alias(
-        "taken"
-    ),
-    _records(models.DoseSkip, models.DoseSkip.reason).alias("skipped"),
+AGENDA = agenda_columns(
+    param("records_since", "timestamptz"), param("records_until", "timestamptz")
 )
-"""What ``Agenda.of`` reads, of schedules joined with their medications and care recipients."""
+"""The same for a window that ``records_window`` binds."""
 
 
 def records_window(since: datetime, until: datetime) -> dict[str, datetime]:
