@@ -31,7 +31,7 @@ class Home:
         defaults = {"time_of_day": time(8, 30), "start_date": DAY}
         self.schedule = self.factory.schedule(self.medication, **{**defaults, **schedule})
 
-    def occurrences(self, days=1, users=("owner", "carer")):
+    def occurrences(self, days=1, users=("owner",)):
         """List the doses from ``DAY`` on, as the feed gives them."""
         contacts = tuple(Contact(one, ContactRole.RECIPIENT, None, None) for one in users)
         start = NOON - timedelta(hours=12)
