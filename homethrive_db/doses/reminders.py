@@ -102,13 +102,15 @@ class ReminderLedger:
                 new += self._db.rows(ENQUEUE, {"kind": name, **values})[0][0]
         return new
 
-    def claim(self, kind: str, *, limit: int, lease: timedelta) -> list[Reminder]:
+    def claim(
+        self, kind: str, *, limit: int, lease: timedelta, due_after: datetime | None = None
+    ) -> list[Reminder]:
         """Lease up to *limit* reminders of *kind* for a time, those that wait longest.
 
         No two claims give the same one, until its lease ends. Each was checked again: one whose
         dose is taken or skipped by now, or no dose of its schedule any more, whose medication was
-        inactive by then, or whose user may no longer reach the recipient, is withdrawn instead.
-        Empty where nothing is to be had now.
+        inactive by then, or whose user may no longer reach the recipient, is withdrawn instead; so
+        is one whose dose was due before *due_after*. Empty where nothing is to be had now.
 
         *limit* is 1,000 at most. Raises ValidationError.
         """
@@ -119,8 +121,9 @@ class ReminderLedger:
             "lease_seconds": validation.positive_duration(lease, "lease").total_seconds(),
             "max_attempts": self._max_attempts,
         }
+        oldest = None if due_after is None else validation.instant(due_after, "due_after")
         while True:
-            claim = _Claim(name, uuid4())
+            claim = _Claim(name, uuid4(), oldest)
             rows = self._db.rows(CLAIM, {**values, "lease_id": claim.lease_id})
             reminders = self._checked(claim, rows)
             if reminders or not rows:
@@ -189,11 +192,13 @@ class ReminderLedger:
 class _Claim(NamedTuple):
     kind: str
     lease_id: UUID
+    due_after: datetime | None
 
     def reminder(self, row: Row) -> Reminder | None:
         """Make the reminder of a claimed row; None where it is of no use any more."""
         reminder_id, _, is_allowed, due, attempts, until, *person = row[:10]
-        dose = _open_dose(row[11:], due) if is_allowed else None
+        is_late = self.due_after is not None and due < self.due_after
+        dose = _open_dose(row[11:], due) if is_allowed and not is_late else None
         if dose is None:
             return None
         return Reminder(

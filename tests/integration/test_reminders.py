@@ -304,6 +304,14 @@ def test_a_dose_that_was_due_before_the_medication_became_inactive_is_reminded_o
     assert len(home.claim()) == 1
 
 
+def test_a_reminder_that_would_come_too_late_is_withdrawn(home):
+    home.enqueue(days=3)
+    second = home.occurrences(days=3)[1].dose.scheduled_for
+    claimed = home.ledger.claim("due", limit=9, lease=LEASE, due_after=second)
+    assert [one.dose.local_date.day for one in claimed] == [3, 4]
+    assert home.states() == {"withdrawn": 1, "pending": 2}
+
+
 def test_only_what_is_of_no_use_is_withdrawn(home):
     home.enqueue(days=3, users=("owner", "carer"))
     take(home)
@@ -398,6 +406,12 @@ def test_purging_goes_on_batch_by_batch(home, monkeypatch):
         ("lease", lambda ledger: ledger.claim("due", limit=1, lease=30)),
         ("lease", lambda ledger: ledger.claim("due", limit=1, lease=timedelta(0))),
         ("lease", lambda ledger: ledger.claim("due", limit=1, lease=timedelta(days=8))),
+        (
+            "due_after",
+            lambda ledger: ledger.claim(
+                "due", limit=1, lease=LEASE, due_after=datetime(2026, 1, 1)
+            ),
+        ),
         ("max_attempts", lambda ledger: ReminderLedger(ledger._db, max_attempts=0)),
         ("pause", lambda ledger: ReminderLedger(ledger._db, pause=timedelta(-1))),
         ("longest_pause", lambda ledger: ReminderLedger(ledger._db, longest_pause=5)),
