@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
+    from homethrive_db.doses.feed import DoseFeed
+    from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
     from homethrive_db.doses.recurrence import occurrences
     from homethrive_db.entities import (
         CaregiverAccess,
@@ -32,7 +34,13 @@ if TYPE_CHECKING:
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
+    from homethrive_db.enums import (
+        AccessStatus,
+        ContactRole,
+        DoseStatus,
+        OutcomeStatus,
+        Recurrence,
+    )
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -69,13 +77,19 @@ __all__ = [
     "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
+    "Contact",
+    "ContactRole",
     "Database",
     "DatabaseOptions",
+    "DoseFeed",
     "DoseKey",
+    "DoseOccurrence",
     "DoseOutcome",
     "DoseReport",
+    "DoseStatus",
     "DoseTaken",
     "DoseTakenRepository",
+    "FeedOccurrence",
     "HomethriveDbError",
     "Medication",
     "MedicationChanges",
@@ -125,6 +139,8 @@ _MODULES = (
     "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "doses.occurrence",
+    "doses.feed",
 )
 
 
