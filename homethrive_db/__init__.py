@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
+    from homethrive_db.doses.feed import DoseFeed
+    from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
     from homethrive_db.doses.recurrence import occurrences
     from homethrive_db.doses.reminders import Reminder, ReminderLedger
     from homethrive_db.entities import (
@@ -33,7 +35,14 @@ if TYPE_CHECKING:
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence, ReminderState
+    from homethrive_db.enums import (
+        AccessStatus,
+        ContactRole,
+        DoseStatus,
+        OutcomeStatus,
+        Recurrence,
+        ReminderState,
+    )
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -70,13 +79,19 @@ __all__ = [
     "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
+    "Contact",
+    "ContactRole",
     "Database",
     "DatabaseOptions",
+    "DoseFeed",
     "DoseKey",
+    "DoseOccurrence",
     "DoseOutcome",
     "DoseReport",
+    "DoseStatus",
     "DoseTaken",
     "DoseTakenRepository",
+    "FeedOccurrence",
     "HomethriveDbError",
     "Medication",
     "MedicationChanges",
@@ -129,6 +144,8 @@ _MODULES = (
     "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "doses.occurrence",
+    "doses.feed",
     "doses.reminders",
 )
 

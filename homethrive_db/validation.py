@@ -27,6 +27,7 @@ NAME_LENGTH = 100
 INSTRUCTIONS_LENGTH = 500
 DOSAGE_NOTES_LENGTH = 255
 SKIP_REASON_LENGTH = 255
+MAX_SHARDS = 1_000
 ZONE_LENGTH = 64
 
 LONGEST_DURATION = timedelta(days=7)
@@ -127,15 +128,6 @@ def number(value: object, field: str, maximum: int) -> int:
     return value
 
 
-def positive_duration(value: object, field: str) -> timedelta:
-    """Check a length of time: more than nothing, and seven days at most."""
-    if not isinstance(value, timedelta):
-        raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
-    if not timedelta(0) < value <= LONGEST_DURATION:
-        raise ValidationError.of(field, "more than nothing and at most seven days expected")
-    return value
-
-
 def instant(value: object, field: str) -> datetime:
     """Check an aware datetime; gives it in UTC."""
     if not isinstance(value, datetime):
@@ -159,12 +151,39 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
-def window(start: object, end: object) -> tuple[datetime, datetime]:
+def window(
+    start: object, end: object, fields: tuple[str, str] = ("start", "end")
+) -> tuple[datetime, datetime]:
     """Check a stretch of time that does not end before it starts; gives it in UTC."""
-    first, last = instant(start, "start"), instant(end, "end")
+    first, last = (instant(one, field) for one, field in zip((start, end), fields, strict=True))
     if first > last:
-        raise ValidationError.of("start", "it must not be after end")
+        raise ValidationError.of(fields[0], f"it must not be after {fields[1]}")
     return first, last
+
+
+def shard(value: object, field: str = "shard") -> tuple[int, int]:
+    """Check which of how many shards is meant: ``(i, n)``, with 0 <= i < n."""
+    match value:
+        case (int() as number, int() as count) if 0 <= number < count <= MAX_SHARDS:
+            return number, count
+    raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
+
+
+def duration(value: object, field: str) -> timedelta:
+    """Check a length of time; zero is one, a negative one is not."""
+    if not isinstance(value, timedelta):
+        raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
+    if value < timedelta():
+        raise ValidationError.of(field, "it must not be negative")
+    return value
+
+
+def positive_duration(value: object, field: str) -> timedelta:
+    """Check a length of time: more than nothing, and seven days at most."""
+    length = duration(value, field)
+    if not timedelta() < length <= LONGEST_DURATION:
+        raise ValidationError.of(field, "more than nothing and at most seven days expected")
+    return length
 
 
 def day(value: object, field: str) -> date:

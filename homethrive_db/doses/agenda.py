@@ -118,6 +118,13 @@ class Settled(NamedTuple):
     """A row of the date at another time: the schedule has changed since, and the dose is taken."""
     skipped: dict[date, Skipped]
 
+    def has(self, day: date) -> bool:
+        """Say whether the dose of a local date is taken or skipped."""
+        return day in self.taken or day in self.moved or day in self.skipped
+
+
+_NOTHING = Settled({}, {}, {})
+
 
 class _Plan(NamedTuple):
     recurrence: Recurrence
@@ -204,6 +211,14 @@ class Agenda:
         settled = self.settle(dues)
         return [self.occurrence(due, settled) for due in dues]
 
+    def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
+        """List the doses due from *since* to before *until* that are neither taken nor skipped."""
+        dues = self.between(since, until)
+        if not self.taken and not self.skips:
+            return [self.occurrence(due, _NOTHING) for due in dues]
+        settled = self.settle(dues)
+        return [self.occurrence(due, settled) for due in dues if not settled.has(due.day)]
+
     def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
         day, at = due
@@ -244,11 +259,16 @@ class Agenda:
 
 def agendas(rows: Iterable[Sequence[Any]]) -> Iterator[Agenda]:
     """Read agendas; a schedule that cannot be is logged once, with its id, and left out."""
-    for row in rows:
-        try:
-            yield Agenda(row)
-        except ValidationError as error:
-            report_broken(row[0], error)
+    return (agenda for row in rows if (agenda := read_agenda(row)) is not None)
+
+
+def read_agenda(row: Sequence[Any]) -> Agenda | None:
+    """Read an agenda; a schedule that cannot be is logged once, and gives None."""
+    try:
+        return Agenda(row)
+    except ValidationError as error:
+        report_broken(row[0], error)
+        return None
 
 
 _reported: set[UUID] = set()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from homethrive_db import validation
 from homethrive_db.database import Database, Row
-from homethrive_db.doses.agenda import Agenda, report_broken
+from homethrive_db.doses.agenda import read_agenda
 from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
 from homethrive_db.doses.reminder_statements import (
     CLAIM,
@@ -22,8 +22,7 @@ from homethrive_db.doses.reminder_statements import (
     SENT,
     WITHDRAW,
 )
-from homethrive_db.enums import ContactRole, DoseStatus, ReminderState
-from homethrive_db.errors import ValidationError
+from homethrive_db.enums import ContactRole, ReminderState
 from homethrive_db.statements import array, array_bytes, portions
 
 ENQUEUED_AT_ONCE = 1_000
@@ -206,14 +205,11 @@ class _Claim(NamedTuple):
         )
 
 
-def _open_dose(agenda: Sequence[Any], due: datetime) -> DoseOccurrence | None:
+def _open_dose(row: Sequence[Any], due: datetime) -> DoseOccurrence | None:
     """Find the dose that is due at an instant, if there is one and nothing has become of it."""
-    try:
-        doses = Agenda(agenda).occurrences(due, due + _MOMENT)
-    except ValidationError as error:
-        report_broken(agenda[0], error)
-        return None
-    return next((one for one in doses if one.status is DoseStatus.SCHEDULED), None)
+    agenda = read_agenda(row)
+    doses = agenda.unsettled(due, due + _MOMENT) if agenda is not None else []
+    return doses[0] if doses else None
 
 
 def _contact(
