@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from homethrive_db.database import Database
-from homethrive_db.doses.agenda import NODE_ZONE
 from homethrive_db.doses.stored_zones import (
     UnknownZone,
     Zoneless,
@@ -22,6 +21,7 @@ from homethrive_db.doses.zones import (
     server_copy,
     system_copy,
 )
+from homethrive_db.repositories.local_days import NODE_ZONE
 
 
 @dataclass(frozen=True, slots=True)
