@@ -25,6 +25,7 @@ from peewee import (
     NodeList,
     PostgresqlDatabase,
     Query,
+    RawQuery,
     Select,
     fn,
 )
@@ -39,6 +40,8 @@ T = TypeVar("T")
 PROXY_BYTES = 16_000
 """The length of a statement that does not pin a session of RDS Proxy, with a margin."""
 _SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
+
+AnyQuery = Query | RawQuery
 
 # Knows PostgreSQL's dialect and no server: compiling does no I/O.
 _DIALECT = PostgresqlDatabase(None)
@@ -69,7 +72,9 @@ class Statement:
 
     __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_prepared", "_query")
 
-    def __init__(self, query: Query, declared: FrameType, *, is_idempotent: bool = False) -> None:
+    def __init__(
+        self, query: AnyQuery, declared: FrameType, *, is_idempotent: bool = False
+    ) -> None:
         self._query = query
         self._declared = (declared.f_globals, declared.f_code.co_name)
         self._is_idempotent = is_idempotent
@@ -111,7 +116,7 @@ class Statement:
         return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
 
 
-def statement(query: Query, *, is_idempotent: bool = False) -> Statement:
+def statement(query: AnyQuery, *, is_idempotent: bool = False) -> Statement:
     """Declare *query* as a statement; its ``param`` values come with each call.
 
     *is_idempotent* says that a write may be repeated where its answer was lost.
@@ -179,7 +184,7 @@ def portions(
     yield items[start:]
 
 
-def _compile(query: Query) -> tuple[str, Mapping[str, object]]:
+def _compile(query: AnyQuery) -> tuple[str, Mapping[str, object]]:
     """Compile to SQL, and give Peewee's own positional values names of their own."""
     context: Any = _DIALECT.get_sql_context()
     sql, values = context.sql(query).query()

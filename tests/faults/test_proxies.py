@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from homethrive_db import (
     NewMedication,
     NewSchedule,
     OutcomeStatus,
+    ReminderLedger,
     Repositories,
     create_db,
     encode_dose_id,
@@ -24,6 +26,7 @@ from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
 from tests.migrations import NAMES
 from tests.process import run_command
+from tests.reminders import Home
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
 PINS = re.compile(
@@ -173,6 +176,27 @@ def use_every_repository(db, user_id):
         assert repositories.doses_taken.unmark_taken(user_id, schedule.id, DUE)
         assert repositories.medications.list_by_recipient(user_id, profile.id)
     assert repositories.care_recipients.list_for_caregiver(caregiver.clerk_user_id)
+
+
+def test_workers_of_reminders_share_five_connections_of_pgbouncer(server, bouncer, make_db):
+    home = Home(make_db(server.url(DATABASE)))
+    try:
+        home.enqueue(days=300)
+        db = make_db(bouncer.url(DATABASE), max_connections=20, proxy=True)
+        ledger = ReminderLedger(db)
+
+        def work(_):
+            sent = []
+            while claimed := ledger.claim("due", limit=7, lease=timedelta(minutes=5)):
+                sent += [ledger.sent(one) for one in claimed]
+            return sent
+
+        with ThreadPoolExecutor(20) as threads:
+            sent = [one for many in threads.map(work, range(20)) for one in many]
+        assert sent == [True] * 300
+        assert home.states() == {"sent": 300}
+    finally:
+        home.execute("TRUNCATE users CASCADE")
 
 
 def test_migrators_meet_behind_pgbouncer(server, bouncer):
