@@ -196,7 +196,7 @@ class CaregiverAccesses(_Calls):
 
     def approve_request(self, recipient_user_id, access_id, at):
         return self._one(
-            _APPROVE.format("recipient_user_id"),
+            _APPROVE_REQUEST,
             CaregiverAccess.from_row,
             user_id=recipient_user_id,
             access_id=access_id,
@@ -205,7 +205,7 @@ class CaregiverAccesses(_Calls):
 
     def accept_invite(self, caregiver_user_id, access_id, at):
         return self._one(
-            _APPROVE.format("caregiver_user_id"),
+            _ACCEPT_INVITE,
             CaregiverAccess.from_row,
             user_id=caregiver_user_id,
             access_id=access_id,
@@ -243,8 +243,9 @@ _CREATE_ACCESS = f"""INSERT INTO caregiver_access
 _REVOKE = f"""UPDATE caregiver_access SET status = %(status)s, revoked_at = %(at)s,
     updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked' RETURNING {_A}"""
 _APPROVE = f"""UPDATE caregiver_access SET status = 'approved', approved_at = %(at)s,
-    updated_at = now() WHERE id = %(access_id)s AND {{0}} = %(user_id)s
-    AND status IN ('pending_request', 'pending_invite') RETURNING {_A}"""
+    updated_at = now() WHERE id = %(access_id)s AND {{0}} RETURNING {_A}"""
+_APPROVE_REQUEST = _APPROVE.format("recipient_user_id = %(user_id)s AND status = 'pending_request'")
+_ACCEPT_INVITE = _APPROVE.format("caregiver_user_id = %(user_id)s AND status = 'pending_invite'")
 _REVOKE_BY = f"""UPDATE caregiver_access SET status = 'revoked', revoked_at = %(at)s,
     updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked'
     AND (caregiver_user_id = %(user_id)s OR recipient_user_id = %(user_id)s) RETURNING {_A}"""

@@ -21,7 +21,7 @@ from django.contrib.postgres.fields import ArrayField  # noqa: E402  # only once
 from django.db import connection as django_connection  # noqa: E402
 from django.db import models, transaction  # noqa: E402
 from django.db.models import Q  # noqa: E402
-from django.db.models.functions import Coalesce, Now  # noqa: E402
+from django.db.models.functions import Coalesce, Lower, Now  # noqa: E402
 
 from homethrive_db import DoseOutcome, OutcomeStatus  # noqa: E402
 
@@ -242,6 +242,10 @@ class CareRecipients:
 
 
 class CaregiverAccesses:
+    def find_user_by_email(self, email):
+        lower = User.objects.annotate(lower_email=Lower("email"))
+        return lower.filter(lower_email=email.lower()).first()
+
     def find_by_id(self, access_id):
         return CaregiverAccess.objects.filter(pk=access_id).first()
 
@@ -303,6 +307,16 @@ class CaregiverAccesses:
     def update_status(self, access_id, status, *, revoked_at):
         active = CaregiverAccess.objects.exclude(status="revoked").get(pk=access_id)
         return change(active, status=status, revoked_at=revoked_at)
+
+    def approve_request(self, recipient_user_id, access_id, at):
+        requests = CaregiverAccess.objects.filter(status="pending_request")
+        asked_for = requests.get(pk=access_id, recipient_user=recipient_user_id)
+        return change(asked_for, status="approved", approved_at=at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        invites = CaregiverAccess.objects.filter(status="pending_invite")
+        asked_for = invites.get(pk=access_id, caregiver_user=caregiver_user_id)
+        return change(asked_for, status="approved", approved_at=at)
 
     def revoke(self, user_id, access_id, at):
         is_side = Q(caregiver_user=user_id) | Q(recipient_user=user_id)

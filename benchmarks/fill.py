@@ -16,8 +16,10 @@ DOSES_A_SCHEDULE = 75
 SCHEDULES_A_RECIPIENT = 4
 MEDICATIONS_A_RECIPIENT = 3
 
+_PENDING_STATES = ("pending_request", "pending_invite")
+
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
-_RECIPIENT, _MEDICATION, _SCHEDULE, _DOSE, _ACCESS = range(1, 6)
+_RECIPIENT, _MEDICATION, _SCHEDULE, _DOSE, _ACCESS, _PENDING = range(1, 7)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Households:
     def access(self, number: int) -> UUID:
         """Give the id of the access to a recipient."""
         return _id(_ACCESS, number % self.recipients)
+
+    def stranger(self, number: int) -> str:
+        """Name the user who has asked to care for a recipient, or was asked to."""
+        return self.user(2 * number + 3)
+
+    def pending(self, number: int) -> UUID:
+        """Give the id of that access: a request for an even number, else an invitation."""
+        return _id(_PENDING, number % self.recipients)
 
     def taken(self, day: int) -> datetime:
         """Tell when a dose of that day was due."""
@@ -116,6 +126,15 @@ def _tables(households: Households) -> Iterable[tuple[str, str, Iterator[str]]]:
         (
             f"{households.access(n)}\t{households.caregiver(n)}\t{households.user(n)}\tapproved\t"
             f"{created}\t{created}\n"
+            for n in count
+        ),
+    )
+    yield (
+        "caregiver_access",
+        "id, caregiver_user_id, recipient_user_id, status, created_at",
+        (
+            f"{households.pending(n)}\t{households.stranger(n)}\t{households.user(n)}\t"
+            f"{_PENDING_STATES[n % 2]}\t{created}\n"
             for n in count
         ),
     )

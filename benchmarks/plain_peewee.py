@@ -129,6 +129,9 @@ class CareRecipients:
 
 
 class CaregiverAccesses:
+    def find_user_by_email(self, email):
+        return User.get_or_none(fn.LOWER(User.email) == email.lower())
+
     def find_by_id(self, access_id):
         return CaregiverAccess.get_or_none(CaregiverAccess.id == access_id)
 
@@ -208,6 +211,23 @@ class CaregiverAccesses:
 
     def update_status(self, access_id, status, *, revoked_at):
         return self._revoke(CaregiverAccess.id == access_id, status, revoked_at)
+
+    def approve_request(self, recipient_user_id, access_id, at):
+        is_theirs = CaregiverAccess.recipient_user == recipient_user_id
+        return self._approve(access_id, is_theirs, "pending_request", at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        is_theirs = CaregiverAccess.caregiver_user == caregiver_user_id
+        return self._approve(access_id, is_theirs, "pending_invite", at)
+
+    def _approve(self, access_id, is_theirs, pending, at):
+        updated = (
+            CaregiverAccess.update(status="approved", approved_at=at, updated_at=fn.now())
+            .where(CaregiverAccess.id == access_id, is_theirs, CaregiverAccess.status == pending)
+            .returning(CaregiverAccess)
+            .execute()
+        )
+        return updated[0]
 
     def revoke(self, user_id, access_id, at):
         is_side = (CaregiverAccess.caregiver_user == user_id) | (

@@ -251,6 +251,9 @@ class CareRecipients(_Calls):
 class CaregiverAccesses(_Calls):
     attribute = "caregiver_access"
 
+    def find_user_by_email(self, email):
+        return self._one(select(User).where(func.lower(User.email) == email.lower()))
+
     def find_by_id(self, access_id):
         with self._session() as session:
             return session.get(CaregiverAccess, access_id)
@@ -328,6 +331,20 @@ class CaregiverAccesses(_Calls):
             CaregiverAccess.id == access_id, CaregiverAccess.status != "revoked"
         )
         return self._change(active, status=status, revoked_at=revoked_at)
+
+    def approve_request(self, recipient_user_id, access_id, at):
+        is_theirs = CaregiverAccess.recipient_user_id == recipient_user_id
+        return self._approve(access_id, is_theirs, "pending_request", at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        is_theirs = CaregiverAccess.caregiver_user_id == caregiver_user_id
+        return self._approve(access_id, is_theirs, "pending_invite", at)
+
+    def _approve(self, access_id, is_theirs, pending, at):
+        asked_for = select(CaregiverAccess).where(
+            CaregiverAccess.id == access_id, is_theirs, CaregiverAccess.status == pending
+        )
+        return self._change(asked_for, status="approved", approved_at=at)
 
     def revoke(self, user_id, access_id, at):
         theirs = select(CaregiverAccess).where(

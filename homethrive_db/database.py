@@ -47,8 +47,8 @@ class Executable(Protocol):
     def is_idempotent(self) -> bool:
         """Say whether it does no more when it is repeated; every read is."""
 
-    def compiled(self) -> tuple[str, Mapping[str, object]]:
-        """Give the SQL and its own values."""
+    def compiled(self) -> str:
+        """Give the SQL."""
 
     def prepared(self) -> PreparedText:
         """Give the texts that prepare and execute it."""
@@ -112,25 +112,22 @@ class Database(TransactionalPool):
         raise AssertionError("the second attempt returns or raises")
 
     def _rows(self, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
-        _, constants = statement.compiled()
-        values = {**constants, **parameters} if constants else parameters
-        nothing_written = statement.is_read or self.in_transaction()
         if self._observer is None:
-            with Translation(nothing_written=nothing_written):
-                return self._fetch(statement, values)
-        with (
-            self._observer.watch(statement.name) as seen,
-            Translation(nothing_written=nothing_written),
-        ):
-            rows = self._fetch(statement, values)
+            return self._fetch(statement, parameters)
+        with self._observer.watch(statement.name) as seen:
+            rows = self._fetch(statement, parameters)
             seen.extend(rows)
             return rows
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
-        if self.options.prepared:
-            return self._fetch_prepared(statement.prepared(), values)
-        rows: list[Row] = self.send(statement.compiled()[0], values).fetchall()
-        return rows
+        try:
+            if self.options.prepared:
+                return self._fetch_prepared(statement.prepared(), values)
+            rows: list[Row] = self.send(statement.compiled(), values).fetchall()
+            return rows
+        except Exception:
+            with Translation(nothing_written=statement.is_read or self.in_transaction()):
+                raise
 
     def _fetch_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
         try:

@@ -54,6 +54,12 @@ class PoolStats:
     ``leaked`` (its thread had ended), ``closed`` (on request)."""
 
 
+class _Limits(threading.local):
+    """What limits the waits of a thread."""
+
+    deadline: Deadline | None = None
+
+
 class Pool(PooledPostgresqlDatabase):
     """Playhouse's pool, with slots that are found again and connections that are tried first."""
 
@@ -67,7 +73,7 @@ class Pool(PooledPostgresqlDatabase):
         self.options = options
         self._connector = Connector(self.connect_params, options.credentials)
         self._slots = Slots(options.max_connections)
-        self._limits = threading.local()
+        self._limits = _Limits()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
         self._liveness = Liveness(options)
@@ -165,7 +171,7 @@ class Pool(PooledPostgresqlDatabase):
         inherited = [slot.connection or slot.leftover for slot in self._slots.everything()]
         self._lock = threading.Lock()
         self._slots = Slots(self.options.max_connections)
-        self._limits = threading.local()
+        self._limits = _Limits()
         self._opened = 0
         self._dropped = Counter()
         for connection in inherited:
@@ -177,7 +183,7 @@ class Pool(PooledPostgresqlDatabase):
 
     def current_deadline(self) -> Deadline | None:
         """Give the deadline that holds in this thread, if any."""
-        return getattr(self._limits, "deadline", None)
+        return self._limits.deadline
 
     def cursor(self, named_cursor: str | None = None) -> Any:
         """Open a cursor on this thread's connection; where that is lost, on a new one.
@@ -226,7 +232,7 @@ class Pool(PooledPostgresqlDatabase):
             return self.execute_sql(sql, values)
         connection = self._live_connection()
         cursor = connection.cursor()
-        deadline = self.current_deadline()
+        deadline = self._limits.deadline
         if deadline is None:
             cursor.execute(sql, values)
         else:

@@ -42,6 +42,7 @@ def test_an_array_arrives_as_it_was_sent(db, rows):
 
 @given(STORABLE, STORABLE)
 @example("%s %(given)s %% %", "100%")
+@example("back\\slash's", "\\'")
 def test_constants_and_parameters_may_hold_anything(db, constant, given_value):
     """A constant stands in the query itself, a parameter comes with the call."""
     query = Select((), (fn.CONCAT(constant, "|", param("given", "text")), param("given", "text")))
