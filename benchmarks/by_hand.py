@@ -4,9 +4,9 @@ The same job as the repositories': the access rule, outcomes, entities. No input
 error translated. It runs on the connection that it is given.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from homethrive_db import (
     CaregiverAccess,
@@ -396,8 +396,10 @@ class Schedules(_Calls):
 
     def count_active_by_medication(self, user_id, medication_id):
         self._cursor.execute(_ENDS, {"user_id": user_id, "medication_id": medication_id})
-        today = datetime.now(UTC).date()
-        return sum(end is None or end >= today for (end,) in self._cursor.fetchall())
+        return sum(
+            end is None or end >= now.astimezone(ZoneInfo(zone)).date()
+            for end, zone, now in self._cursor.fetchall()
+        )
 
 
 _FIND_SCHEDULE = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
@@ -418,8 +420,8 @@ _CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.*
 _UPDATE_SCHEDULE = f"""UPDATE medication_schedules s SET dosage_notes = %(dosage_notes)s,
     updated_at = now() FROM {_OF_SCHEDULE.replace(" ON m.id = s.medication_id", "", 1)}
     WHERE s.id = %(schedule_id)s AND m.id = s.medication_id RETURNING {_S}"""
-_ENDS = f"""SELECT s.end_date FROM medication_schedules s JOIN {_OF_SCHEDULE}
-    WHERE m.id = %(medication_id)s"""
+_ENDS = f"""SELECT s.end_date, coalesce(s.timezone, r.timezone), now()
+    FROM medication_schedules s JOIN {_OF_SCHEDULE} WHERE m.id = %(medication_id)s"""
 
 
 class Doses(_Calls):

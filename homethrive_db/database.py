@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 Row = tuple[Any, ...]
 
+_KEPT_ROWS = 100
+"""A cursor keeps its rows until it is used again: with more it is made anew."""
+
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
 
 
@@ -123,8 +126,7 @@ class Database(TransactionalPool):
         try:
             if self.options.prepared:
                 return self._fetch_prepared(statement.prepared(), values)
-            rows: list[Row] = self.send(statement.compiled(), values).fetchall()
-            return rows
+            return self._send(statement.compiled(), values)
         except Exception:
             with Translation(nothing_written=statement.is_read or self.in_transaction()):
                 raise
@@ -150,13 +152,33 @@ class Database(TransactionalPool):
             self.renew()
         known = slot.prepared.get(text.name)
         if known is not None:
-            rows: list[Row] = self.send(known, values).fetchall()
-            return rows
+            return self._send(known, values)
         # A name of its own each time: where only EXECUTE failed, the former is taken for good.
         slot.preparations += 1
         name = f"{text.name}_{slot.preparations}"
-        rows = self.send(text.prepare_and_execute(name), values).fetchall()
+        rows = self._send(text.prepare_and_execute(name), values)
         slot.prepared[text.name] = text.execute(name)
+        return rows
+
+    def _send(self, sql: str, values: Mapping[str, object]) -> list[Row]:
+        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
+        rows: list[Row]
+        if self.query_hooks:
+            rows = self.execute_sql(sql, values).fetchall()
+            return rows
+        connection = self._live_connection()
+        slot = self._state.slot
+        # Taken out while it is in use: a signal handler may fetch, too.
+        cursor, slot.cursor = slot.cursor or connection.cursor(), None
+        deadline = self._limits.deadline
+        if deadline is None:
+            cursor.execute(sql, values)
+        else:
+            with deadline.watching(connection):
+                cursor.execute(sql, values)
+        rows = cursor.fetchall()
+        if len(rows) <= _KEPT_ROWS:
+            slot.cursor = cursor
         return rows
 
 

@@ -226,20 +226,6 @@ class Pool(PooledPostgresqlDatabase):
         with deadline.watching(self._live_connection()):
             return super().execute_sql(sql, params)
 
-    def send(self, sql: str, values: Mapping[str, object]) -> Any:
-        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
-        if self.query_hooks:
-            return self.execute_sql(sql, values)
-        connection = self._live_connection()
-        cursor = connection.cursor()
-        deadline = self._limits.deadline
-        if deadline is None:
-            cursor.execute(sql, values)
-        else:
-            with deadline.watching(connection):
-                cursor.execute(sql, values)
-        return cursor
-
     def _check_out(self) -> Slot:
         timeout, deadline = self.options.pool_timeout, self.current_deadline()
         if deadline is not None:
@@ -286,6 +272,7 @@ class Pool(PooledPostgresqlDatabase):
         deadline = self.current_deadline()
         connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
         slot.connection = connection
+        slot.cursor = None
         slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         self._liveness.begin(slot)
@@ -294,7 +281,7 @@ class Pool(PooledPostgresqlDatabase):
             self._set_server_version(connection)
 
     def _drop(self, slot: Slot, cause: str) -> None:
-        connection, slot.connection = slot.connection, None
+        connection, slot.connection, slot.cursor = slot.connection, None, None
         if connection is not None:
             self._close_connection(connection, cause)
 

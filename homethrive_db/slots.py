@@ -18,6 +18,7 @@ class Slot:
     __slots__ = (
         "alarm",
         "connection",
+        "cursor",
         "expires_at",
         "invocation",
         "leftover",
@@ -32,6 +33,8 @@ class Slot:
 
     def __init__(self) -> None:
         self.connection: Any = None
+        self.cursor: Any = None
+        """Made once for many statements: that costs as much as the rest of a call."""
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None

@@ -232,10 +232,13 @@ DOSE: Rules = {
 
 def changes(rules: Rules, values: Mapping[str, object]) -> dict[str, Any]:
     """Check the fields that are to change; one without a rule cannot."""
-    for field in values:
-        if field not in rules:
+    checked = {}
+    for field, value in values.items():
+        rule = rules.get(field)
+        if rule is None:
             raise ValidationError.of(field, f"one of {', '.join(rules)} expected")
-    return {field: rules[field](value, field) for field, value in values.items()}
+        checked[field] = rule(value, field)
+    return checked
 
 
 def schedule_changes(values: Mapping[str, object]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChanges
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_medications, reached_schedules
+from homethrive_db.repositories.access import accessible_to, reached_medications, reached_schedules
 from homethrive_db.statements import Statement, columns, param, portions, statement
 
 _logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ _LIST_BY_RECIPIENT = statement(
 
 _ENDS = statement(
     _reached(
-        _TABLE.id,
         _TABLE.end_date,
         fn.COALESCE(_TABLE.timezone, models.CareRecipient.timezone),
         fn.statement_timestamp(),
@@ -83,11 +82,16 @@ def _update(fields: frozenset[str]) -> Statement:
     """Update *fields*; the first column is NULL, or names the field of a rule that would break."""
     if fields & _RULED:
         return _update_by_rules(fields)
-    is_reached = _TABLE.id.in_(_reached(_TABLE.id).where(_TABLE.id == param("schedule_id")))
     values = {getattr(_TABLE, field): _cast(field) for field in fields}
     return statement(
         _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
-        .where(is_reached)
+        .from_(models.Medication, models.CareRecipient)
+        .where(
+            _TABLE.id == param("schedule_id"),
+            models.Medication.id == _TABLE.medication,
+            models.CareRecipient.id == models.Medication.recipient,
+            accessible_to(param("user_id")),
+        )
         .returning(SQL("NULL"), *_SCHEDULE)
     )
 
@@ -257,7 +261,7 @@ class ScheduleRepository:
                 "medication_id": validation.uuid(medication_id, "medication_id"),
             },
         )
-        return sum(end is None or end >= _today(*rest) for _, end, *rest in ends)
+        return sum(end is None or end >= _today(*rest) for end, *rest in ends)
 
 
 def _today(zone: str, now: datetime) -> date:
