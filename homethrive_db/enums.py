@@ -28,3 +28,22 @@ class OutcomeStatus(StrEnum):
     ALREADY_RECORDED = "already_recorded"
     NOT_FOUND = "not_found"
     MEDICATION_INACTIVE = "medication_inactive"
+
+
+class DoseStatus(StrEnum):
+    """What became of a dose that is due."""
+
+    SCHEDULED = "scheduled"
+    TAKEN = "taken"
+    SKIPPED = "skipped"
+
+
+class ReminderState(StrEnum):
+    """How far a reminder has come."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+    """It failed too often."""
+    WITHDRAWN = "withdrawn"
+    """There was nothing left to remind of when it was claimed."""

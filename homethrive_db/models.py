@@ -19,14 +19,16 @@ from peewee import (
     SmallIntegerField,
     TextField,
     UUIDField,
+    fn,
 )
 
 from homethrive_db.database import process_database
-from homethrive_db.enums import AccessStatus, Recurrence
+from homethrive_db.enums import AccessStatus, Recurrence, ReminderState
 
 ENUMS: dict[str, tuple[str, ...]] = {
     "access_status_enum": tuple(AccessStatus),
     "recurrence_type_enum": tuple(Recurrence),
+    "reminder_state_enum": tuple(ReminderState),
 }
 
 
@@ -202,6 +204,44 @@ class DoseTaken(BaseModel):
         table_name = "dose_taken"
 
 
+class DoseSkip(BaseModel):
+    """One dose that was left out on purpose; ours alone, the Node service does not know it."""
+
+    id = _id()
+    schedule = _reference(MedicationSchedule, "dose_skips", "schedule_id")
+    scheduled_for = TimestampTZField()
+    reason = TextField(null=True)
+    skipped_at = TimestampTZField()
+    skipped_by_user = _reference(User, "dose_skips", "skipped_by_user_id")
+
+    class Meta:
+        table_name = "dose_skips"
+
+
+class DoseReminder(BaseModel):
+    """One reminder of a dose to one user; ours alone.
+
+    ``available_at`` is when it may be claimed: a claim puts it off by its lease, and a failure by
+    a pause. ``lease_id`` names the latest claim.
+    """
+
+    id = _id()
+    schedule = _reference(MedicationSchedule, "dose_reminders", "schedule_id")
+    scheduled_for = TimestampTZField()
+    kind = TextField()
+    user = _reference(User, "dose_reminders", "user_id")
+    state = EnumField("reminder_state_enum", constraints=[SQL("DEFAULT 'pending'")])
+    available_at = _now()
+    lease_id = UUIDField(null=True)
+    attempts = SmallIntegerField(constraints=[SQL("DEFAULT 0")])
+    error = TextField(null=True)
+    created_at = _now()
+    updated_at = _now()
+
+    class Meta:
+        table_name = "dose_reminders"
+
+
 MODELS: tuple[type[BaseModel], ...] = (
     User,
     CareRecipient,
@@ -209,9 +249,13 @@ MODELS: tuple[type[BaseModel], ...] = (
     Medication,
     MedicationSchedule,
     DoseTaken,
+    DoseSkip,
+    DoseReminder,
 )
 """In the order in which they can be created and filled."""
 
+
+User.add_index(fn.LOWER(User.email), name="users_lower_email_idx")
 
 CareRecipient.add_index(
     CareRecipient.created_by_user, name="care_recipients_created_by_user_id_idx"
@@ -279,6 +323,12 @@ MedicationSchedule.add_index(
     MedicationSchedule.recurrence,
     name="medication_schedules_medication_id_recurrence_idx",
 )
+MedicationSchedule.add_index(
+    MedicationSchedule.timezone,
+    MedicationSchedule.time_of_day,
+    MedicationSchedule.id,
+    name="medication_schedules_timezone_time_of_day_id_idx",
+)
 
 DoseTaken.add_index(
     DoseTaken.medication,
@@ -295,3 +345,27 @@ DoseTaken.add_index(
     name="dose_taken_schedule_scheduled_for_unique",
 )
 DoseTaken.add_index(DoseTaken.taken_by_user, name="dose_taken_taken_by_user_id_idx")
+
+DoseSkip.add_index(
+    DoseSkip.schedule,
+    DoseSkip.scheduled_for,
+    unique=True,
+    name="dose_skips_schedule_scheduled_for_unique",
+)
+DoseSkip.add_index(DoseSkip.skipped_by_user, name="dose_skips_skipped_by_user_id_idx")
+
+DoseReminder.add_index(
+    DoseReminder.schedule,
+    DoseReminder.scheduled_for,
+    DoseReminder.kind,
+    DoseReminder.user,
+    unique=True,
+    name="dose_reminders_once_unique",
+)
+DoseReminder.add_index(
+    DoseReminder.kind,
+    DoseReminder.available_at,
+    where=DoseReminder.state == SQL("'pending'"),
+    name="dose_reminders_pending_idx",
+)
+DoseReminder.add_index(DoseReminder.user, name="dose_reminders_user_id_idx")
