@@ -272,7 +272,6 @@ class Pool(PooledPostgresqlDatabase):
         deadline = self.current_deadline()
         connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
         slot.connection = connection
-        slot.cursor = None
         slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         self._liveness.begin(slot)
