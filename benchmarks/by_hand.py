@@ -5,7 +5,7 @@ error translated. It runs on the connection that it is given.
 """
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from homethrive_db import (
@@ -42,6 +42,10 @@ _REACHED = """(r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s
         WHERE caregiver_user_id = %(user_id)s AND status = 'approved')))"""
 _OF_MEDICATION = f"care_recipients r ON r.id = m.recipient_id AND {_REACHED}"
 _OF_SCHEDULE = f"medications m ON m.id = s.medication_id JOIN {_OF_MEDICATION}"
+_FIRST = {"after_at": "-infinity", "after_id": UUID(int=0)}
+_PAGE_SIZE = 1_000
+_AFTER = f"""({{0}}, {{1}}) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
+    ORDER BY {{0}}, {{1}} LIMIT {_PAGE_SIZE}"""
 
 
 class ByHand:
@@ -69,6 +73,15 @@ class _Calls:
         self._cursor.execute(sql, values)
         row = self._cursor.fetchone()
         return None if row is None else make(*row)
+
+    def _pages(self, sql: str, make: Any, at: str = "created_at", **values: Any) -> Any:
+        values |= _FIRST
+        while True:
+            rows = self._all(sql, make, **values)
+            yield from rows
+            if len(rows) < _PAGE_SIZE:
+                return
+            values["after_at"], values["after_id"] = getattr(rows[-1], at), rows[-1].id
 
 
 class Users(_Calls):
@@ -111,6 +124,9 @@ class CareRecipients(_Calls):
     def list_for_caregiver(self, user_id):
         return self._all(_LIST_PROFILES, CareRecipient, user_id=user_id)
 
+    def iter_for_caregiver(self, user_id):
+        return self._pages(_PAGE_PROFILES, CareRecipient, user_id=user_id)
+
     def create(self, user_id, *, display_name):
         return self._one(_CREATE_PROFILE, CareRecipient, user_id=user_id, display_name=display_name)
 
@@ -133,10 +149,9 @@ class CareRecipients(_Calls):
 _P, _R = _PROFILE.format(""), _PROFILE.format("r.")
 _FIND_PROFILE = f"SELECT {_R} FROM care_recipients r WHERE r.id = %(recipient_id)s AND {_REACHED}"
 _FIND_OWN_PROFILE = f"SELECT {_P} FROM care_recipients WHERE user_id = %(user_id)s"
-_LIST_PROFILES = f"""SELECT {_R} FROM care_recipients r WHERE r.created_by_user_id = %(user_id)s
-    OR r.user_id = ANY (ARRAY (SELECT recipient_user_id FROM caregiver_access
-        WHERE caregiver_user_id = %(user_id)s AND status = 'approved'))
-    ORDER BY r.created_at, r.id"""
+_LIST_PROFILES = f"SELECT {_R} FROM care_recipients r WHERE {_REACHED} ORDER BY r.created_at, r.id"
+_PAGE_PROFILES = f"""SELECT {_R} FROM care_recipients r WHERE {_REACHED}
+    AND {_AFTER.format("r.created_at", "r.id")}"""
 _CREATE_PROFILE = f"""INSERT INTO care_recipients (created_by_user_id, display_name)
     VALUES (%(user_id)s, %(display_name)s) RETURNING {_P}"""
 _OWN_PROFILE = f"""INSERT INTO care_recipients (user_id, created_by_user_id, display_name)
@@ -260,6 +275,11 @@ class Medications(_Calls):
     def list_by_recipient(self, user_id, recipient_id):
         return self._all(_LIST_MEDICATIONS, Medication, user_id=user_id, recipient_id=recipient_id)
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return self._pages(
+            _PAGE_MEDICATIONS, Medication, user_id=user_id, recipient_id=recipient_id
+        )
+
     def create(self, user_id, recipient_id, *, name):
         return self._one(
             _CREATE_MEDICATION,
@@ -331,6 +351,9 @@ _FIND_MEDICATION = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
     WHERE m.id = %(medication_id)s"""
 _LIST_MEDICATIONS = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
     WHERE m.recipient_id = %(recipient_id)s AND m.is_active ORDER BY m.created_at, m.id"""
+_PAGE_MEDICATIONS = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
+    WHERE m.recipient_id = %(recipient_id)s AND m.is_active
+    AND {_AFTER.format("m.created_at", "m.id")}"""
 _NEW_MEDICATION = f"""INSERT INTO medications AS m
     (recipient_id, name, instructions, created_by_user_id)
     SELECT r.id, %(name)s, %(instructions)s, %(user_id)s FROM care_recipients r
@@ -375,6 +398,11 @@ class Schedules(_Calls):
             id=recipient_id,
         )
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return self._pages(
+            _PAGE_SCHEDULES, MedicationSchedule.from_row, user_id=user_id, id=recipient_id
+        )
+
     def create_many(self, user_id, schedules):
         pairs = [(key, one) for key, new in schedules.items() for one in new]
         return self._all(
@@ -406,6 +434,8 @@ _FIND_SCHEDULE = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
     WHERE s.id = %(schedule_id)s"""
 _LIST_SCHEDULES = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
     WHERE {{0}} ORDER BY s.created_at, s.id"""
+_PAGE_SCHEDULES = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    WHERE m.recipient_id = %(id)s AND {_AFTER.format("s.created_at", "s.id")}"""
 _CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.* FROM
         unnest(%(medications)s::uuid[]) WITH ORDINALITY AS w (medication_id, number)
         JOIN {_NEW_SCHEDULES} ON n.position = w.number),
@@ -478,6 +508,10 @@ class Doses(_Calls):
             for schedule_id, due, taken_at, by in self._cursor.fetchall()
         }
 
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        values = {"user_id": user_id, "recipient_id": recipient_id, "start": start, "end": end}
+        return self._pages(_PAGE_DOSES, DoseTaken, "scheduled_for", **values)
+
 
 _D = _DOSE.format("d.")
 _NEW_DOSE = """INSERT INTO dose_taken AS d
@@ -516,3 +550,6 @@ _TAKEN = f"""SELECT d.schedule_id, d.scheduled_for, d.taken_at, d.taken_by_user_
     FROM dose_taken d JOIN care_recipients r ON r.id = d.recipient_id AND {_REACHED}
     WHERE d.schedule_id = ANY (%(schedule_ids)s::uuid[]) AND d.scheduled_for >= %(start)s
     AND d.scheduled_for < %(end)s ORDER BY d.schedule_id, d.scheduled_for"""
+_PAGE_DOSES = f"""SELECT {_D} FROM dose_taken d JOIN care_recipients r ON r.id = d.recipient_id
+    WHERE d.recipient_id = %(recipient_id)s AND {_REACHED} AND d.scheduled_for >= %(start)s
+    AND d.scheduled_for < %(end)s AND {_AFTER.format("d.scheduled_for", "d.id")}"""

@@ -52,6 +52,9 @@ def _reads() -> dict[str, Callable[[Any, Households, int], Any]]:
         "care_recipients.list_for_caregiver": lambda c, h, n: c.care_recipients.list_for_caregiver(
             h.caregiver(n)
         ),
+        "care_recipients.iter_for_caregiver": lambda c, h, n: list(
+            c.care_recipients.iter_for_caregiver(h.caregiver(n))
+        ),
         "caregiver_access.find_user_by_email": lambda c, h, n: (
             c.caregiver_access.find_user_by_email(h.email(n))
         ),
@@ -77,6 +80,9 @@ def _reads() -> dict[str, Callable[[Any, Households, int], Any]]:
         "medications.list_by_recipient": lambda c, h, n: c.medications.list_by_recipient(
             h.caregiver(n), h.recipient(n)
         ),
+        "medications.iter_by_recipient": lambda c, h, n: list(
+            c.medications.iter_by_recipient(h.caregiver(n), h.recipient(n))
+        ),
         "schedules.find_by_id": lambda c, h, n: c.schedules.find_by_id(
             h.caregiver(n), h.schedule(n)
         ),
@@ -86,11 +92,19 @@ def _reads() -> dict[str, Callable[[Any, Households, int], Any]]:
         "schedules.list_by_recipient": lambda c, h, n: c.schedules.list_by_recipient(
             h.caregiver(n), h.recipient(n)
         ),
+        "schedules.iter_by_recipient": lambda c, h, n: list(
+            c.schedules.iter_by_recipient(h.caregiver(n), h.recipient(n))
+        ),
         "schedules.count_active_by_medication": lambda c, h, n: (
             c.schedules.count_active_by_medication(h.caregiver(n), h.medication(n))
         ),
         "doses_taken.taken_map": lambda c, h, n: c.doses_taken.taken_map(
             h.caregiver(n), h.schedules(n), h.taken(10), h.taken(28)
+        ),
+        "doses_taken.iter_by_recipient": lambda c, h, n: list(
+            c.doses_taken.iter_by_recipient(
+                h.caregiver(n), h.recipient(n), h.taken(10), h.taken(28)
+            )
         ),
     }
 

@@ -226,6 +226,9 @@ class CareRecipients:
     def list_for_caregiver(self, user_id):
         return list(CareRecipient.objects.filter(reached_by(user_id)).order_by("created_at", "id"))
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return CareRecipient.objects.create(created_by_user_id=user_id, display_name=display_name)
 
@@ -335,6 +338,9 @@ class Medications:
         mine = self._reached(user_id).filter(recipient=recipient_id, is_active=True)
         return list(mine.order_by("created_at", "id"))
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
+
     def create(self, user_id, recipient_id, **values):
         recipient = CareRecipient.objects.get(reached_by(user_id), pk=recipient_id)
         return Medication.objects.create(recipient=recipient, created_by_user_id=user_id, **values)
@@ -388,6 +394,9 @@ class Schedules:
     def list_by_recipient(self, user_id, recipient_id):
         mine = self._reached(user_id).filter(medication__recipient=recipient_id)
         return list(mine.order_by("created_at", "id"))
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     @transaction.atomic
     def create_many(self, user_id, schedules):
@@ -458,3 +467,12 @@ class Doses:
             (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
             for dose in doses
         }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        doses = DoseTaken.objects.filter(
+            reached_by(user_id, "recipient__"),
+            recipient=recipient_id,
+            scheduled_for__gte=start,
+            scheduled_for__lt=end,
+        )
+        return iter(doses.order_by("scheduled_for", "id"))

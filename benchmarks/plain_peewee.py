@@ -105,6 +105,9 @@ class CareRecipients:
             .order_by(CareRecipient.created_at, CareRecipient.id)
         )
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return (
             CareRecipient.insert(created_by_user=user_id, display_name=display_name)
@@ -265,6 +268,9 @@ class Medications:
             .order_by(Medication.created_at, Medication.id)
         )
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
+
     def create(self, user_id, recipient_id, *, name):
         recipient = CareRecipient.get((CareRecipient.id == recipient_id) & reached_by(user_id))
         return (
@@ -350,6 +356,9 @@ class Schedules:
             .where(condition)
             .order_by(MedicationSchedule.created_at, MedicationSchedule.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create_many(self, user_id, schedules):
         with self._db.atomic():
@@ -462,3 +471,17 @@ class Doses:
             (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
             for dose in doses
         }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        return (
+            DoseTaken.select()
+            .join(CareRecipient)
+            .where(
+                DoseTaken.recipient == recipient_id,
+                DoseTaken.scheduled_for >= start,
+                DoseTaken.scheduled_for < end,
+                reached_by(user_id),
+            )
+            .order_by(DoseTaken.scheduled_for, DoseTaken.id)
+            .iterator()
+        )

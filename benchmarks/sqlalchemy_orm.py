@@ -236,6 +236,9 @@ class CareRecipients(_Calls):
             .order_by(CareRecipient.created_at, CareRecipient.id)
         )
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return self._add(CareRecipient(created_by_user_id=user_id, display_name=display_name))
 
@@ -374,6 +377,9 @@ class Medications(_Calls):
             .order_by(Medication.created_at, Medication.id)
         )
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
+
     def _make(self, session, user_id, recipient_id, **values):
         recipient = session.scalars(
             select(CareRecipient).where(CareRecipient.id == recipient_id, reached_by(user_id))
@@ -460,6 +466,9 @@ class Schedules(_Calls):
             .where(condition)
             .order_by(MedicationSchedule.created_at, MedicationSchedule.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create_many(self, user_id, schedules):
         with self._session() as session:
@@ -577,3 +586,18 @@ class Doses(_Calls):
                 (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
                 for dose in session.scalars(query)
             }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        query = (
+            select(DoseTaken)
+            .join(CareRecipient, CareRecipient.id == DoseTaken.recipient_id)
+            .where(
+                DoseTaken.recipient_id == recipient_id,
+                DoseTaken.scheduled_for >= start,
+                DoseTaken.scheduled_for < end,
+                reached_by(user_id),
+            )
+            .order_by(DoseTaken.scheduled_for, DoseTaken.id)
+        )
+        with self._session() as session:
+            yield from session.scalars(query)

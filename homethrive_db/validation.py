@@ -124,6 +124,20 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
+def count(value: object, field: str) -> int:
+    """Check how many: 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValidationError.of(field, "a number from 1 on expected")
+    return value
+
+
+def key(value: object, field: str) -> tuple[datetime, UUID]:
+    """Check the key of a row in a list: an instant and an id."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValidationError.of(field, "an instant and an id expected, as a tuple")
+    return instant(value[0], field), uuid(value[1], field)
+
+
 def window(start: object, end: object) -> tuple[datetime, datetime]:
     """Check a stretch of time that does not end before it starts; gives it in UTC."""
     first, last = instant(start, "start"), instant(end, "end")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Unpack
 from uuid import UUID
 
@@ -13,10 +13,11 @@ from peewee import SQL, Case, Cast, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
-from homethrive_db.entities import MedicationSchedule, NewSchedule, ScheduleChanges
+from homethrive_db.entities import PAGE_SIZE, MedicationSchedule, NewSchedule, ScheduleChanges
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import accessible_to, reached_medications, reached_schedules
+from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import Statement, columns, param, portions, statement
 
 _logger = logging.getLogger(__name__)
@@ -37,11 +38,9 @@ _LIST_BY_MEDICATION = statement(
     .order_by(_TABLE.created_at, _TABLE.id)
 )
 
-_LIST_BY_RECIPIENT = statement(
-    _reached(*_SCHEDULE)
-    .where(models.Medication.recipient == param("recipient_id"))
-    .order_by(_TABLE.created_at, _TABLE.id)
-)
+_OF_RECIPIENT = _reached(*_SCHEDULE).where(models.Medication.recipient == param("recipient_id"))
+_LIST_BY_RECIPIENT = statement(_OF_RECIPIENT.order_by(_TABLE.created_at, _TABLE.id))
+_PAGE_BY_RECIPIENT = statement(page(_OF_RECIPIENT, _TABLE.created_at, _TABLE.id))
 
 _ENDS = statement(
     _reached(
@@ -194,6 +193,28 @@ class ScheduleRepository:
             user_id=validation.user_id(user_id),
             recipient_id=validation.uuid(recipient_id, "recipient_id"),
         )
+
+    def iter_by_recipient(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[MedicationSchedule]:
+        """Give what ``list_by_recipient`` lists, by pages of *page_size*, one statement each.
+
+        *after* is the key of the last one that was read, ``(created_at, id)``: from there it goes
+        on. Raises ValidationError.
+        """
+        read = partial(
+            self._db.all,
+            _PAGE_BY_RECIPIENT,
+            MedicationSchedule.from_row,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+        )
+        return read_pages(read, after, page_size)
 
     def create_many(
         self, user_id: str, schedules: Mapping[UUID, Sequence[NewSchedule]]

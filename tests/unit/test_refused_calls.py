@@ -34,6 +34,7 @@ GOOD = {
     "timezone": "Europe/Berlin", "name": "Aspirin", "instructions": None, "status": "approved",
     "medication": NewMedication("Aspirin"), "schedules": [SCHEDULE], "schedule_ids": [ID],
     "end": DUE + dt.timedelta(days=1), "dose": NewDoseTaken(ID, DUE, DUE),
+    "after": (DUE, ID), "page_size": 10,
 }  # fmt: skip
 BAD = {
     **dict.fromkeys((*USERS, "recipient_user_id"), ("", "user\0", "\ud800", 1, None)),
@@ -48,6 +49,8 @@ BAD = {
     "instructions": ("x" * 501, 1),
     "status": ("allowed", None),
     "schedule_ids": (["x"], [None]),
+    "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
+    "page_size": (0, -1, True, 1.5, "10", None),
 }
 # Made of what was checked when it was made, or of no kind that could be wrong.
 UNCHECKED = {"self", "medication", "schedules", "dose", "reports", "include_inactive"}
@@ -165,7 +168,13 @@ def test_a_medication_is_created_with_a_schedule_at_least():
     assert field == "schedules"
 
 
-def test_a_window_that_ends_before_it_starts_is_refused():
+@pytest.mark.parametrize(
+    ("method", "of"),
+    [
+        ("doses_taken.taken_map", {"schedule_ids": [ID]}),
+        ("doses_taken.iter_by_recipient", {"recipient_id": ID}),
+    ],
+)
+def test_a_window_that_ends_before_it_starts_is_refused(method, of):
     window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
-    field = refused("doses_taken.taken_map", user_id="user_1", schedule_ids=[ID], **window)
-    assert field == "start"
+    assert refused(method, user_id="user_1", **of, **window) == "start"

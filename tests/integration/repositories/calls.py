@@ -50,6 +50,7 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "care_recipients.update": (lambda: recipients.update(who, r, display_name="x"), None),
         "medications.find_by_id": (lambda: medications.find_by_id(who, m), None),
         "medications.list_by_recipient": (lambda: medications.list_by_recipient(who, r), []),
+        "medications.iter_by_recipient": (lambda: list(medications.iter_by_recipient(who, r)), []),
         "medications.create": (lambda: medications.create(who, r, name="x"), Refused),
         "medications.create_with_schedules": (
             lambda: medications.create_with_schedules(who, r, NewMedication("x"), new),
@@ -61,6 +62,7 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "schedules.find_by_id": (lambda: schedules.find_by_id(who, s), None),
         "schedules.list_by_medication": (lambda: schedules.list_by_medication(who, m), []),
         "schedules.list_by_recipient": (lambda: schedules.list_by_recipient(who, r), []),
+        "schedules.iter_by_recipient": (lambda: list(schedules.iter_by_recipient(who, r)), []),
         "schedules.create_many": (lambda: schedules.create_many(who, {m: new}), Refused),
         "schedules.update": (lambda: schedules.update(who, s, dosage_notes="x"), None),
         "schedules.count_active_by_medication": (
@@ -74,6 +76,10 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "doses_taken.taken_map": (
             lambda: doses.taken_map(who, [s], DUE - timedelta(days=2), DUE),
             {},
+        ),
+        "doses_taken.iter_by_recipient": (
+            lambda: list(doses.iter_by_recipient(who, r, DUE - timedelta(days=2), DUE)),
+            [],
         ),
         "doses_taken.unmark_taken": (
             lambda: doses.unmark_taken(who, s, DUE - timedelta(days=1)),
