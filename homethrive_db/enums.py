@@ -47,3 +47,13 @@ class ReminderState(StrEnum):
     """It failed too often."""
     WITHDRAWN = "withdrawn"
     """There was nothing left to remind of when it was claimed."""
+
+
+class ContactRole(StrEnum):
+    """What somebody is to a care recipient."""
+
+    RECIPIENT = "recipient"
+    """The recipient themselves, who signs in."""
+    CREATOR = "creator"
+    """Who created the profile of a recipient who does not sign in."""
+    CAREGIVER = "caregiver"

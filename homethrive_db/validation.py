@@ -26,6 +26,7 @@ Rules = Mapping[str, Callable[[Any, str], Any]]
 NAME_LENGTH = 100
 INSTRUCTIONS_LENGTH = 500
 DOSAGE_NOTES_LENGTH = 255
+SKIP_REASON_LENGTH = 255
 ZONE_LENGTH = 64
 
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
@@ -75,6 +76,11 @@ def instructions(value: object, field: str = "instructions") -> str:
 def dosage_notes(value: object, field: str = "dosage_notes") -> str:
     """Check the notes on a dosage: up to 255 characters."""
     return text(value, field, maximum=DOSAGE_NOTES_LENGTH)
+
+
+def skip_reason(value: object, field: str = "reason") -> str:
+    """Check why a dose was skipped: up to 255 characters."""
+    return text(value, field, maximum=SKIP_REASON_LENGTH)
 
 
 def uuid(value: object, field: str) -> UUID:

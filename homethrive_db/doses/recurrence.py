@@ -7,9 +7,9 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
-from functools import cache
-from typing import Protocol
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
@@ -44,60 +44,105 @@ class Recurring(Protocol):
         """The last local date; None for no end."""
 
 
+class Due(NamedTuple):
+    """A dose of a schedule: the local date it counts for, and the instant, in UTC."""
+
+    day: date
+    at: datetime
+
+
+class Timetable:
+    """When the doses of one schedule are due, its local times read in one zone.
+
+    A dose that a clock change moves past midnight counts for the date it was set for. Raises
+    ValidationError for a schedule that cannot be: weekly without days, or ending before its start.
+    """
+
+    __slots__ = ("_clock", "_days_of_week", "_first", "_last", "zone")
+
+    def __init__(self, schedule: Recurring, zone: ZoneInfo) -> None:
+        days = schedule.days_of_week or None  # the table takes a weekly schedule with '{}'
+        validation.schedule_days(schedule.recurrence, days)
+        validation.schedule_dates(schedule.start_date, schedule.end_date)
+        self.zone = zone
+        self._days_of_week = days
+        self._clock = schedule.time_of_day.replace(fold=0)
+        self._first = max(schedule.start_date.toordinal(), _FIRST_DAY)
+        self._last = min((schedule.end_date or date.max).toordinal(), _LAST_DAY)
+
+    def between(self, since: datetime, until: datetime) -> list[Due]:
+        """List the doses from *since* (inclusive) to *until* (exclusive), both in UTC, in order.
+
+        The cost is that of the window, however long ago the schedule began. A zone is less than a
+        day off UTC, so it is enough to read the local time as if it were UTC and to widen the
+        window by a day on both sides.
+        """
+        clock = self._clock
+        first = max(since.toordinal() - (clock > since.time()), self._first)
+        last = min(until.toordinal() + (clock < until.time()), self._last)
+        days = self._days_of_week
+        return [
+            due
+            for due in _daily(self.zone, clock, first, last)
+            if since <= due.at < until and (days is None or due.day.isoweekday() in days)
+        ]
+
+    def on(self, day: date) -> datetime | None:
+        """Give the instant of the dose of a local date; None where that has none."""
+        if not self._first <= day.toordinal() <= self._last:
+            return None
+        if self._days_of_week is not None and day.isoweekday() not in self._days_of_week:
+            return None
+        due = _due(self.zone, self._clock, day)
+        return due and due.at
+
+    def day_of(self, instant: datetime) -> date | None:
+        """Tell of which local date's dose *instant* is the time; None where of none."""
+        day = instant.astimezone(self.zone).date()
+        days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
+        return next((one for one in days if self.on(one) == instant), None)
+
+
+@lru_cache(256)
+def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
+    """List the doses of every date, by ordinals; many schedules ask for the same ones in turn."""
+    days = (date.fromordinal(number) for number in range(first, last + 1))
+    return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
+
+
+def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
+    """Compute the dose of a local date; None where the zone skipped the date as a whole.
+
+    Then even its midnight moves to another date.
+    """
+    at = datetime.combine(day, clock, zone).astimezone(UTC)
+    if at.astimezone(zone).date() != day:
+        midnight = datetime.combine(day, time.min, zone).astimezone(UTC)
+        if midnight.astimezone(zone).date() != day:
+            return None
+    return Due(day, at)
+
+
 def occurrences(
     schedule: Recurring, zone: ZoneInfo | str, start: datetime, end: datetime
 ) -> list[datetime]:
     """List the instants from *start* (inclusive) to *end* (exclusive) at which a dose is due.
 
     In UTC, in their order. *zone* is the effective one, the schedule's or else the recipient's; a
-    name must be one of IANA. A dose that a clock change moves past midnight counts for the date it
-    was set for. The cost is that of the window, however long ago the schedule began.
+    name must be one of IANA.
 
     Raises ValidationError for a naive instant, for *start* after *end*, for a zone that is not
     known, and for a schedule that cannot be: weekly without days, or ending before its start.
     """
     since, until = validation.window(start, end)
-    days = schedule.days_of_week or None  # the table takes a weekly schedule with '{}'
-    validation.schedule_days(schedule.recurrence, days)
-    validation.schedule_dates(schedule.start_date, schedule.end_date)
-    place = zone if isinstance(zone, ZoneInfo) else _find_zone(validation.text(zone, "zone"))
-    clock = schedule.time_of_day.replace(tzinfo=place, fold=0)
-    found = []
-    for number in _days(schedule, since, until):
-        day = date.fromordinal(number)
-        if days is None or day.isoweekday() in days:
-            due = datetime.combine(day, clock).astimezone(UTC)
-            if since <= due < until and _is_on(day, due, place):
-                found.append(due)
-    return found
-
-
-def _days(schedule: Recurring, since: datetime, until: datetime) -> range:
-    """Give the ordinals of the dates whose dose may be due from *since* to *until*.
-
-    A zone is less than a day off UTC, so it is enough to read the local time as if it were UTC and
-    to widen the window by a day on both sides.
-    """
-    clock = schedule.time_of_day
-    first = max(since.toordinal() - (clock > since.time()), schedule.start_date.toordinal())
-    last = until.toordinal() + (clock < until.time())
-    if schedule.end_date is not None:
-        last = min(last, schedule.end_date.toordinal())
-    return range(max(first, _FIRST_DAY), min(last, _LAST_DAY) + 1)
-
-
-def _is_on(day: date, due: datetime, zone: ZoneInfo) -> bool:
-    """Tell whether *due*, computed for *day*, is a dose of it.
-
-    It is not where the date was skipped as a whole, so that even midnight moves to another one.
-    """
-    if due.astimezone(zone).date() == day:
-        return True
-    midnight = datetime.combine(day, time.min, zone).astimezone(UTC)
-    return midnight.astimezone(zone).date() == day
+    place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
+    return [due.at for due in Timetable(schedule, place).between(since, until)]
 
 
 @cache
-def _find_zone(name: str) -> ZoneInfo:
-    """Find a zone; zoneinfo's own cache is sure of eight only."""
+def find_zone(name: str) -> ZoneInfo:
+    """Find a zone by its IANA name; zoneinfo's own cache is sure of eight only.
+
+    Raises ValidationError for a name that is not one.
+    """
     return ZoneInfo(validation.zone(name, "zone"))

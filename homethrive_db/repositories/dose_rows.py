@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from peewee import ColumnBase, Expression
 
 from homethrive_db import models
 from homethrive_db.entities import DoseTaken
-from homethrive_db.errors import UnavailableError
+from homethrive_db.errors import ConflictError, NotFoundError, UnavailableError
 from homethrive_db.statements import columns
 
 DOSE = columns(models.DoseTaken, DoseTaken)
@@ -27,6 +29,20 @@ ATTEMPTS = 5
 def is_open(scheduled_for: ColumnBase) -> Expression:
     """Hold where the medication takes a new dose: active, or not yet inactive when it was due."""
     return models.Medication.is_active | (scheduled_for <= models.Medication.inactive_at)
+
+
+def no_schedule(schedule_id: UUID) -> NotFoundError:
+    """Make the error for a schedule that is absent or not theirs."""
+    return NotFoundError("no such schedule", "SCHEDULE_NOT_FOUND", {"schedule_id": schedule_id})
+
+
+def inactive(schedule_id: UUID) -> ConflictError:
+    """Make the error for a new dose that was due after the medication's ``inactive_at``."""
+    return ConflictError(
+        "the medication was inactive when this dose was due",
+        "MEDICATION_INACTIVE",
+        {"schedule_id": schedule_id},
+    )
 
 
 def lost_race() -> UnavailableError:

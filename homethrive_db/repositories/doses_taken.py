@@ -21,10 +21,17 @@ from homethrive_db.entities import (
     NewDoseTaken,
     TakenInfo,
 )
-from homethrive_db.errors import ConflictError, NotFoundError
 from homethrive_db.repositories.access import accessible_to, reached_schedules
 from homethrive_db.repositories.dose_batches import mark_many
-from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
+from homethrive_db.repositories.dose_rows import (
+    ATTEMPTS,
+    DOSE,
+    NEW,
+    inactive,
+    is_open,
+    lost_race,
+    no_schedule,
+)
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import array, array_bytes, param, portions, statement
 
@@ -135,18 +142,12 @@ class DoseTakenRepository:
         """Give the stored dose, or raise why there is none; None after a lost race."""
         rows = self._db.rows(_EXPLAIN_MARK, key)
         if not rows:
-            raise NotFoundError(
-                "no such schedule", "SCHEDULE_NOT_FOUND", {"schedule_id": key["schedule_id"]}
-            )
+            raise no_schedule(key["schedule_id"])
         is_open, *dose = rows[0]
         if dose[0] is not None:
             return DoseTaken(*dose)
         if not is_open:
-            raise ConflictError(
-                "the medication was inactive when this dose was due",
-                "MEDICATION_INACTIVE",
-                {"schedule_id": key["schedule_id"]},
-            )
+            raise inactive(key["schedule_id"])
         return None
 
     def mark_taken_many(self, reports: Iterable[DoseReport]) -> list[DoseOutcome]:
