@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from benchmarks.comparison import BY_HAND
 from homethrive_db import (
     CaregiverAccess,
     CaregiverAccessWithUser,
@@ -51,7 +52,7 @@ _AFTER = f"""({{0}}, {{1}}) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
 class ByHand:
     """All calls, on one connection."""
 
-    name = "psycopg2 by hand"
+    name = BY_HAND
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
