@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homethrive_db.database import Database, check_connection, create_db, get_db, reset_db
+    from homethrive_db.doses.adherence import (
+        Adherence,
+        AdherenceFigures,
+        JudgedDose,
+        MedicationAdherence,
+        UnmatchedDose,
+    )
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
+    from homethrive_db.doses.occurrence import DoseOccurrence
     from homethrive_db.doses.recurrence import occurrences
+    from homethrive_db.doses.repository import DoseRepository
     from homethrive_db.entities import (
         CaregiverAccess,
         CaregiverAccessWithUser,
@@ -27,12 +36,21 @@ if TYPE_CHECKING:
         NewMedication,
         NewSchedule,
         ScheduleChanges,
+        ScheduleRevision,
         TakenInfo,
         User,
         UserLookup,
         UserProfile,
     )
-    from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
+    from homethrive_db.enums import (
+        AccessStatus,
+        ContactRole,
+        DoseStatus,
+        DoseVerdict,
+        OutcomeStatus,
+        Recurrence,
+        ReminderState,
+    )
     from homethrive_db.errors import (
         CommitUncertainError,
         ConfigurationError,
@@ -60,6 +78,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessStatus",
+    "Adherence",
+    "AdherenceFigures",
     "CareRecipient",
     "CareRecipientChanges",
     "CareRecipientRepository",
@@ -69,15 +89,22 @@ __all__ = [
     "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
+    "ContactRole",
     "Database",
     "DatabaseOptions",
     "DoseKey",
+    "DoseOccurrence",
     "DoseOutcome",
     "DoseReport",
+    "DoseRepository",
+    "DoseStatus",
     "DoseTaken",
     "DoseTakenRepository",
+    "DoseVerdict",
     "HomethriveDbError",
+    "JudgedDose",
     "Medication",
+    "MedicationAdherence",
     "MedicationChanges",
     "MedicationRepository",
     "MedicationSchedule",
@@ -91,13 +118,16 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "Recurrence",
+    "ReminderState",
     "Repositories",
     "ScheduleChanges",
     "ScheduleRepository",
+    "ScheduleRevision",
     "Settings",
     "StatementEvent",
     "TakenInfo",
     "UnavailableError",
+    "UnmatchedDose",
     "User",
     "UserLookup",
     "UserProfile",
@@ -125,6 +155,9 @@ _MODULES = (
     "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "doses.occurrence",
+    "doses.adherence",
+    "doses.repository",
 )
 
 

@@ -272,13 +272,18 @@ class MedicationChanges(TypedDict, total=False):
     instructions: str | None
 
 
-class ScheduleChanges(TypedDict, total=False):
-    """What ``schedules.update`` may change; None clears what may be absent."""
+class ScheduleRevision(TypedDict, total=False):
+    """What ``schedules.revise`` may change; None clears what may be absent."""
 
     recurrence: Recurrence | str
     time_of_day: time | str
     days_of_week: Iterable[int] | None
     timezone: str | None
-    start_date: date
     end_date: date | None
     dosage_notes: str | None
+
+
+class ScheduleChanges(ScheduleRevision, total=False):
+    """What ``schedules.update`` may change: the same, and the start."""
+
+    start_date: date

@@ -38,6 +38,20 @@ class DoseStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+class DoseVerdict(StrEnum):
+    """What is to be said of a dose that was due."""
+
+    TAKEN = "taken"
+    LATE = "late"
+    """Taken, but after its grace."""
+    MISSED = "missed"
+    SKIPPED = "skipped"
+    OPEN = "open"
+    """Its grace is not over yet."""
+    MOVED = "moved"
+    """Its date has a dose recorded at another time: the schedule has changed since."""
+
+
 class ReminderState(StrEnum):
     """How far a reminder has come."""
 

@@ -6,7 +6,7 @@ The repositories' own docstrings say what each method means and raises.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol, Unpack
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from homethrive_db.entities import (
     NewMedication,
     NewSchedule,
     ScheduleChanges,
+    ScheduleRevision,
     TakenInfo,
     User,
     UserLookup,
@@ -242,6 +243,18 @@ class ScheduleRepository(Protocol):
         self, user_id: str, schedule_id: UUID | str, **changes: Unpack[ScheduleChanges]
     ) -> MedicationSchedule | None:
         """Change what is passed, None clears what may be absent; None where it is not theirs."""
+
+    def revise(
+        self,
+        user_id: str,
+        schedule_id: UUID | str,
+        effective: date,
+        **changes: Unpack[ScheduleRevision],
+    ) -> MedicationSchedule | None:
+        """Change a schedule from the local date *effective* on; gives the new one that goes on."""
+
+    def end(self, user_id: str, schedule_id: UUID | str, on: date) -> MedicationSchedule | None:
+        """End a schedule; *on* is the last local date on which it is due."""
 
     def count_active_by_medication(self, user_id: str, medication_id: UUID | str) -> int:
         """Count a medication's schedules without an end, or with one not before today."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
@@ -152,6 +152,15 @@ def window(start: object, end: object) -> tuple[datetime, datetime]:
     return first, last
 
 
+def duration(value: object, field: str) -> timedelta:
+    """Check a length of time that is not negative."""
+    if not isinstance(value, timedelta):
+        raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
+    if value < timedelta(0):
+        raise ValidationError.of(field, "it must not be negative")
+    return value
+
+
 def day(value: object, field: str) -> date:
     """Check a calendar date; a datetime is none."""
     if not isinstance(value, date) or isinstance(value, datetime):
@@ -271,6 +280,14 @@ def schedule_changes(values: Mapping[str, object]) -> dict[str, Any]:
     return checked
 
 
+def schedule_revision(effective: object, values: Mapping[str, object]) -> dict[str, Any]:
+    """Check what is to change of a schedule from the date *effective* on."""
+    start = day(effective, "effective")
+    if "start_date" in values:
+        raise ValidationError.of("start_date", "the new schedule starts on effective")
+    return schedule_changes({**values, "start_date": start})
+
+
 def schedule_days(recurrence: Recurrence, days: tuple[int, ...] | None) -> None:
     """Check that a weekly schedule has days and a daily one has none."""
     if (recurrence is Recurrence.WEEKLY) is (days is None):
@@ -288,6 +305,6 @@ def wrong_days() -> ValidationError:
     return ValidationError.of("days_of_week", "weekly needs at least one day, daily has none")
 
 
-def wrong_dates() -> ValidationError:
-    """Make the error for an end before the start."""
-    return ValidationError.of("end_date", "it must not be before start_date")
+def wrong_dates(field: str = "end_date") -> ValidationError:
+    """Make the error for an end, called *field*, before the start."""
+    return ValidationError.of(field, "it must not be before start_date")

@@ -30,6 +30,24 @@ SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND rel
 """
 
 
+def shared_part(catalog):
+    """Leave out what is ours alone: tables, enums, and indexes that refuse no row."""
+    return {
+        "enums": {name: catalog["enums"].get(name) for name in CONTRACT["enums"]},
+        "tables": {name: _shared_table(catalog, name) for name in CONTRACT["tables"]},
+    }
+
+
+def _shared_table(catalog, name):
+    table, known = catalog["tables"][name], CONTRACT["tables"][name]["indexes"]
+    indexes = {
+        index: text
+        for index, text in table["indexes"].items()
+        if index in known or text.startswith("CREATE UNIQUE")
+    }
+    return {**table, "indexes": indexes}
+
+
 def read_catalog(db):
     """Give enums and tables, the history of migrations left out."""
     with db.atomic():

@@ -4,7 +4,7 @@ Exit status: 0 done, 1 something was found (rejected events, differences, unsafe
 error, in one line on standard error, 130 interrupted.
 """
 
-from homethrive_db.cli import checks, migrations, tools, worker
+from homethrive_db.cli import checks, migrations, report, tools, worker
 from homethrive_db.cli.program import main
 
-__all__ = ["checks", "main", "migrations", "tools", "worker"]
+__all__ = ["checks", "main", "migrations", "report", "tools", "worker"]

@@ -20,12 +20,10 @@ from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.recurrence import Due, Timetable, find_zone
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
+from homethrive_db.repositories.local_days import NODE_ZONE
 from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)
-
-NODE_ZONE = "America/New_York"
-"""What the Node service takes for a schedule without a zone."""
 
 RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a row of its local date, or of its New York instant, can be."""
@@ -126,7 +124,7 @@ class Agenda:
     zone is unknown: the Node service may have written what we would refuse.
     """
 
-    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "_plan", "_shared", "skips", "taken")
+    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "_plan", "skips", "taken", "told")
 
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
@@ -138,7 +136,8 @@ class Agenda:
         zone = recipient_zone if timezone is None else timezone
         self._own = Timetable(self._plan, find_zone(zone))
         self._follows_recipient = timezone is None
-        self._shared: tuple[Any, ...] = (*told, *self._plan[:3], zone)
+        self.told: tuple[Any, ...] = (*told, *self._plan[:3], zone)
+        """The first ten fields of each of its occurrences."""
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
         self.taken = [Taken(_instant(due), _instant(at), who) for due, at, who in taken or ()]
         self.skips = [Skipped(_instant(due), reason) for due, reason in skips or ()]
@@ -205,7 +204,15 @@ class Agenda:
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
         local_time = at.astimezone(self._own.zone).time()
-        return DoseOccurrence._make((*self._shared, at, day, local_time, *fate))
+        return DoseOccurrence._make((*self.told, at, day, local_time, *fate))
+
+    def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
+        """List the rows from *since* to before *until* that are of none of the schedule's doses."""
+        return [
+            row
+            for row in self.taken
+            if since <= row.scheduled_for < until and self.day_of(row.scheduled_for) is None
+        ]
 
     def _settle_others(self, settled: Settled, rows: Iterable[Taken]) -> None:
         for row in rows:

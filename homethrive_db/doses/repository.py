@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from peewee import fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
+from homethrive_db.doses.adherence import GRACE, Adherence, judge
 from homethrive_db.doses.agenda import (
     AGENDA,
     Agenda,
@@ -29,7 +30,7 @@ from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import inactive, is_open, no_schedule
 from homethrive_db.repositories.doses_taken import DoseTakenRepository
-from homethrive_db.statements import array, param, statement
+from homethrive_db.statements import Statement, array, param, statement
 
 WINDOW = timedelta(days=7)
 """How far ahead ``list_upcoming`` looks unless told otherwise."""
@@ -133,18 +134,49 @@ class DoseRepository:
         """
         first = datetime.now(UTC) if start is None else start
         since, until = validation.window(first, first + WINDOW if end is None else end)
-        rows = self._db.rows(
-            _LIST[bool(include_inactive)],
-            {
-                "user_id": validation.user_id(user_id),
-                "recipient_id": validation.uuid(recipient_id, "recipient_id"),
-                **days_around(since, until),
-                **records_window(since, until),
-            },
-        )
-        found = [dose for one in agendas(rows) for dose in one.occurrences(since, until)]
+        listing = _LIST[bool(include_inactive)]
+        found = [
+            dose
+            for agenda in self._agendas(listing, user_id, recipient_id, (since, until))
+            for dose in agenda.occurrences(since, until)
+        ]
         found.sort(key=lambda dose: (dose.scheduled_for, dose.medication_name, dose.schedule_id))
         return found
+
+    def adherence(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        grace: timedelta = GRACE,
+    ) -> Adherence:
+        """Tell what was due from *start* (inclusive) to *end* (exclusive), and what became of it.
+
+        Of medications that are inactive by now, too. A dose is late when it was taken more than
+        *grace* after it was due, and missed when it was not taken by then. One statement. Empty
+        where *user_id* may not see the recipient. Raises ValidationError.
+        """
+        since, until = validation.window(start, end)
+        checked_grace = validation.duration(grace, "grace")
+        found = self._agendas(_LIST[True], user_id, recipient_id, (since, until))
+        return judge(found, since, until, grace=checked_grace, now=datetime.now(UTC))
+
+    def _agendas(
+        self,
+        listing: Statement,
+        user_id: str,
+        recipient_id: UUID | str,
+        window: tuple[datetime, datetime],
+    ) -> Iterator[Agenda]:
+        values = {
+            "user_id": validation.user_id(user_id),
+            "recipient_id": validation.uuid(recipient_id, "recipient_id"),
+            **days_around(*window),
+            **records_window(*window),
+        }
+        return agendas(self._db.rows(listing, values))
 
     def record(
         self, user_id: str, dose_id: str, *, taken_at: datetime | None = None

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any, Unpack
 from uuid import UUID
 
-from peewee import SQL, Case, Cast, Select, fn
+from peewee import Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
-from homethrive_db.entities import PAGE_SIZE, MedicationSchedule, NewSchedule, ScheduleChanges
+from homethrive_db.entities import (
+    PAGE_SIZE,
+    MedicationSchedule,
+    NewSchedule,
+    ScheduleChanges,
+    ScheduleRevision,
+)
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import accessible_to, reached_medications, reached_schedules
+from homethrive_db.repositories.access import reached_medications, reached_schedules
+from homethrive_db.repositories.local_days import today
 from homethrive_db.repositories.pages import page, read_pages
+from homethrive_db.repositories.schedule_changes import change
+from homethrive_db.repositories.schedule_history import revise
 from homethrive_db.statements import Statement, columns, param, portions, statement
-
-_logger = logging.getLogger(__name__)
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
@@ -69,84 +75,6 @@ def _create_many() -> Statement:
 
 
 _CREATE_MANY = _create_many()
-
-_DAYS, _DATES = "days_of_week", "end_date"
-
-
-_RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
-
-
-@cache
-def _update(fields: frozenset[str]) -> Statement:
-    """Update *fields*; the first column is NULL, or names the field of a rule that would break."""
-    if fields & _RULED:
-        return _update_by_rules(fields)
-    values = {getattr(_TABLE, field): _cast(field) for field in fields}
-    return statement(
-        _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
-        .from_(models.Medication, models.CareRecipient)
-        .where(
-            _TABLE.id == param("schedule_id"),
-            models.Medication.id == _TABLE.medication,
-            models.CareRecipient.id == models.Medication.recipient,
-            accessible_to(param("user_id")),
-        )
-        .returning(SQL("NULL"), *_SCHEDULE)
-    )
-
-
-def _update_by_rules(fields: frozenset[str]) -> Statement:
-    """Update *fields*, unless the merged row would break a rule.
-
-    The row is locked before it is merged, so that two updates cannot pass one rule each and break
-    it together.
-    """
-    new = {field: _cast(field) for field in fields}
-    merged = {field: new.get(field, getattr(_TABLE, field)) for field in validation.SCHEDULE}
-    rules = []
-    if fields & {"recurrence", "days_of_week"}:
-        is_weekly = merged["recurrence"] == Cast(SQL("'weekly'"), "recurrence_type_enum")
-        rules.append((is_weekly == merged["days_of_week"].is_null(), SQL(f"'{_DAYS}'")))
-    if fields & {"start_date", "end_date"}:
-        rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
-    refusal = Case(None, rules)
-    target = (
-        _reached(_TABLE.id, refusal.alias("refusal"))
-        .where(_TABLE.id == param("schedule_id"))
-        .for_update("FOR UPDATE", of=_TABLE)
-        .cte("target", materialized=True)
-    )
-    changed = (
-        _TABLE.update(
-            {
-                _TABLE.updated_at: fn.statement_timestamp(),
-                **{getattr(_TABLE, field): value for field, value in new.items()},
-            }
-        )
-        .from_(target)
-        .where(_TABLE.id == target.c.id, target.c.refusal.is_null())
-        .returning(*_SCHEDULE)
-        .cte("changed")
-    )
-    query = Select((target,), (target.c.refusal, *columns(changed, MedicationSchedule)))
-    return statement(
-        query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(target, changed)
-    )
-
-
-_TYPES = {
-    "recurrence": "recurrence_type_enum",
-    "days_of_week": "smallint[]",
-    "start_date": "date",
-    "end_date": "date",
-}
-
-
-def _cast(field: str) -> Any:
-    return param(field, _TYPES.get(field, "text"))
-
-
-_REFUSALS = {_DAYS: validation.wrong_days, _DATES: validation.wrong_dates}
 
 
 def create_schedules(
@@ -252,22 +180,45 @@ class ScheduleRepository:
         """Change what is passed, None clears what may be absent; None where it is not theirs.
 
         Raises ValidationError, also where the change and the stored row together would break a
-        rule: weekly without days, daily with days, an end before the start.
+        rule: weekly without days, daily with days, an end before the start. An end date that comes
+        earlier than the stored one is refused as by ``end``.
         """
         checked = validation.schedule_changes(changes)
         if not checked:
             return self.find_by_id(user_id, schedule_id)
-        if "time_of_day" in checked:
-            checked["time_of_day"] = f"{checked['time_of_day']:%H:%M}"
-        if "days_of_week" in checked:
-            checked["days_of_week"] = schedule_input.days_literal(checked["days_of_week"])
-        rows = self._db.rows(_update(frozenset(checked)), {**_key(user_id, schedule_id), **checked})
-        if not rows:
-            return None
-        refusal, *schedule = rows[0]
-        if refusal is not None:
-            raise _REFUSALS[refusal]()
-        return MedicationSchedule.from_row(*schedule)
+        return change(self._db, _key(user_id, schedule_id), checked)
+
+    def revise(
+        self,
+        user_id: str,
+        schedule_id: UUID | str,
+        effective: date,
+        **changes: Unpack[ScheduleRevision],
+    ) -> MedicationSchedule | None:
+        """Change a schedule from the local date *effective* on; gives the new one that goes on.
+
+        The old one ends the day before and keeps its doses; what is not passed is carried over,
+        its planned end too. None where it is absent or not theirs. Not idempotent.
+
+        Raises ValidationError, also for an *effective* not after the start, and ConflictError:
+        ``SCHEDULE_ENDED`` where the old one ends before *effective*, as after an earlier revision;
+        ``DOSES_RECORDED`` where a dose of that date or a later one is taken or skipped (by the
+        local date of its instant; without an own zone also by that in America/New_York, where the
+        Node service would compute it); ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``.
+        """
+        checked = validation.schedule_revision(effective, changes)
+        return revise(self._db, _key(user_id, schedule_id), effective, checked)
+
+    def end(self, user_id: str, schedule_id: UUID | str, on: date) -> MedicationSchedule | None:
+        """End a schedule; *on* is the last local date on which it is due. None where not theirs.
+
+        An active medication must not run out of schedules: where *on* is earlier than the stored
+        end, another one has to go on, without an end or with one after *on* and not before today.
+        Else ConflictError (``LAST_ACTIVE_SCHEDULE``) is raised, also where two are ended at once.
+        Raises ValidationError, also for *on* before the start.
+        """
+        last_day = {"end_date": validation.day(on, "on")}
+        return change(self._db, _key(user_id, schedule_id), last_day, "on")
 
     def count_active_by_medication(self, user_id: str, medication_id: UUID | str) -> int:
         """Count a medication's schedules without an end, or with one not before today.
@@ -282,22 +233,7 @@ class ScheduleRepository:
                 "medication_id": validation.uuid(medication_id, "medication_id"),
             },
         )
-        return sum(end is None or end >= _today(*rest) for end, *rest in ends)
-
-
-def _today(zone: str, now: datetime) -> date:
-    """Tell the date at *now* in *zone*.
-
-    Not by AT TIME ZONE: that raises for a name it does not know, which the Node service may have
-    stored, and one such row would fail the whole count.
-    """
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # slow to import, and needed here only
-
-    try:
-        return now.astimezone(ZoneInfo(zone)).date()
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
-        return now.date()
+        return sum(end is None or end >= today(*rest) for end, *rest in ends)
 
 
 def _key(user_id: str, schedule_id: UUID | str) -> dict[str, object]:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from homethrive_db import create_db, embedded
+from homethrive_db.migrate import runner
 from homethrive_db.settings import EmbeddedLocation
+from tests.migrations import copy_first_two
 
 
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
@@ -23,6 +25,14 @@ def empty_db(server):
     db = create_db(server.url)
     yield db
     db.close_all()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Let the runner read a copy of the first two migrations, for a test to change or to add to."""
+    copy = copy_first_two(tmp_path / "migrations")
+    monkeypatch.setattr(runner, "migrations_folder", lambda: copy)
+    return copy
 
 
 @pytest.fixture(scope="session")

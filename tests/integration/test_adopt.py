@@ -1,16 +1,14 @@
 """A database that the Node service made becomes ours."""
 
-import pytest
-
 from homethrive_db.migrate import migrate, migrations_folder, rollback, status
 from homethrive_db.migrate.adopt import adopt
 from homethrive_db.migrate.check import check
 from homethrive_db.migrate.history import History
 from tests.catalog import CONTRACT, read_catalog
+from tests.migrations import FIRST, LATER, NAMES, SECOND
 from tests.process import run_command
 
-FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
-
+FOLDER = migrations_folder()
 INDEX = "caregiver_access_status_idx"
 
 # What Drizzle keeps beside our tables.
@@ -22,16 +20,11 @@ CREATE TABLE drizzle.__drizzle_migrations (
 """
 
 
-def as_the_node_service_made_it(db, name=None):
+def as_the_node_service_made_it(db, name=SECOND):
     """Make the schema, the way up to *name*, without our history."""
     list(migrate(db, name))
     with db.atomic():
         db.execute_sql(f"DROP TABLE migratehistory, migratechecksum; {JOURNAL}")
-
-
-@pytest.fixture
-def folder():
-    return migrations_folder()
 
 
 def has_history(db):
@@ -39,22 +32,31 @@ def has_history(db):
         return History(db).exists()
 
 
-def test_a_current_database_is_noted_whole(empty_db, folder):
+def test_of_a_database_of_the_node_service_what_is_ours_alone_is_pending(empty_db):
     as_the_node_service_made_it(empty_db)
-    adoption = adopt(empty_db, folder)
-    assert (adoption.noted, adoption.pending, adoption.differences) == ([FIRST, SECOND], [], [])
-    assert check(empty_db, folder).is_clean
-    assert status(empty_db).is_current
-    assert list(migrate(empty_db)) == []
-    assert list(rollback(empty_db)) == [SECOND]
-
-
-def test_an_older_database_is_noted_as_far_as_it_goes_and_migrates_on(empty_db, folder):
-    as_the_node_service_made_it(empty_db, FIRST)
-    adoption = adopt(empty_db, folder)
-    assert (adoption.noted, adoption.pending) == ([FIRST], [SECOND])
-    assert list(migrate(empty_db)) == [SECOND]
     assert read_catalog(empty_db) == CONTRACT
+    adoption = adopt(empty_db, FOLDER)
+    assert (adoption.noted, adoption.pending, adoption.differences) == ([FIRST, SECOND], LATER, [])
+    assert list(migrate(empty_db)) == LATER
+    assert check(empty_db, FOLDER).is_clean
+    assert status(empty_db).is_current
+    assert list(rollback(empty_db, len(LATER))) == LATER[::-1]
+    assert read_catalog(empty_db) == CONTRACT
+
+
+def test_a_database_with_everything_is_noted_whole(empty_db):
+    as_the_node_service_made_it(empty_db, NAMES[-1])
+    adoption = adopt(empty_db, FOLDER)
+    assert (adoption.noted, adoption.pending, adoption.differences) == (NAMES, [], [])
+    assert list(migrate(empty_db)) == []
+
+
+def test_an_older_database_is_noted_as_far_as_it_goes_and_migrates_on(empty_db):
+    as_the_node_service_made_it(empty_db, FIRST)
+    adoption = adopt(empty_db, FOLDER)
+    assert (adoption.noted, adoption.pending) == ([FIRST], NAMES[1:])
+    assert list(migrate(empty_db)) == NAMES[1:]
+    assert check(empty_db, FOLDER).is_clean
 
 
 def test_without_migrations_there_is_nothing_that_fits(empty_db, tmp_path):
@@ -64,12 +66,12 @@ def test_without_migrations_there_is_nothing_that_fits(empty_db, tmp_path):
     assert {one.what for one in adoption.differences} == {"table", "enum"}
 
 
-def test_a_database_that_fits_nowhere_is_left_as_it_is(empty_db, folder):
+def test_a_database_that_fits_nowhere_is_left_as_it_is(empty_db):
     as_the_node_service_made_it(empty_db)
     with empty_db.atomic():
         empty_db.execute_sql("ALTER TABLE users DROP COLUMN email")
     before = read_catalog(empty_db)
-    adoption = adopt(empty_db, folder)
+    adoption = adopt(empty_db, FOLDER)
     assert (adoption.noted, adoption.nearest) == ([], SECOND)
     assert [str(one) for one in adoption.differences] == [
         "column users.email: expected text, found none"
@@ -78,28 +80,28 @@ def test_a_database_that_fits_nowhere_is_left_as_it_is(empty_db, folder):
     assert not has_history(empty_db)
 
 
-def test_an_empty_database_has_nothing_to_adopt(empty_db, folder):
-    adoption = adopt(empty_db, folder)
-    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], [FIRST, SECOND], None)
+def test_an_empty_database_has_nothing_to_adopt(empty_db):
+    adoption = adopt(empty_db, FOLDER)
+    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], NAMES, None)
     assert not has_history(empty_db)
-    assert list(migrate(empty_db)) == [FIRST, SECOND]
+    assert list(migrate(empty_db)) == NAMES
 
 
-def test_a_database_with_a_history_is_left_as_it_is(empty_db, folder):
+def test_a_database_with_a_history_is_left_as_it_is(empty_db):
     list(migrate(empty_db, FIRST))
-    adoption = adopt(empty_db, folder)
-    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], [SECOND], None)
+    adoption = adopt(empty_db, FOLDER)
+    assert (adoption.noted, adoption.pending, adoption.nearest) == ([], NAMES[1:], None)
     assert [one.name for one in status(empty_db).applied] == [FIRST]
 
 
-def test_tables_of_others_can_be_ignored(empty_db, folder):
+def test_tables_of_others_can_be_ignored(empty_db):
     as_the_node_service_made_it(empty_db)
     with empty_db.atomic():
         empty_db.execute_sql("CREATE TABLE audit_log (id int)")
-    assert [str(one) for one in adopt(empty_db, folder).differences] == [
+    assert [str(one) for one in adopt(empty_db, FOLDER).differences] == [
         "table audit_log: expected none, found it"
     ]
-    assert adopt(empty_db, folder, ignore=["audit_*"]).noted == [FIRST, SECOND]
+    assert adopt(empty_db, FOLDER, ignore=["audit_*"]).noted == [FIRST, SECOND]
 
 
 def test_the_command_adopts_and_says_what_is_in_the_way(empty_db, server):
@@ -117,6 +119,7 @@ def test_the_command_adopts_and_says_what_is_in_the_way(empty_db, server):
     assert adopted.stdout.splitlines()[1:] == [
         f"  noted as applied  {FIRST}",
         f"  noted as applied  {SECOND}",
+        *(f"  pending           {name}" for name in LATER),
     ]
     again = run_command("adopt", url=server.url)
-    assert (again.returncode, again.stdout.splitlines()[1:]) == (0, ["  nothing to adopt"])
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "  nothing to adopt")

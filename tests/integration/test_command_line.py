@@ -12,6 +12,7 @@ import pytest
 from homethrive_db import create_db
 from homethrive_db.migrate import migrate
 from homethrive_db.settings import connection_parameters
+from tests.migrations import NAMES
 from tests.process import PROGRAM, run_command
 
 
@@ -29,18 +30,16 @@ def empty_url(homethrive_databases):
 
 
 def test_migrate_status_and_rollback_say_what_they_do(empty_url):
-    assert "pending  001_medications" in run_command("status", url=empty_url).stdout
+    *_, last = NAMES
+    assert f"pending  {NAMES[0]}" in run_command("status", url=empty_url).stdout
     migrated = run_command("migrate", url=empty_url)
     assert migrated.returncode == 0
-    assert [line.strip() for line in migrated.stdout.splitlines()[1:]] == [
-        "applied 001_medications",
-        "applied 002_onboarding_and_caregiver_access",
-    ]
+    applied = [line.strip() for line in migrated.stdout.splitlines()[1:]]
+    assert applied == [f"applied {name}" for name in NAMES]
     assert "nothing to apply" in run_command("migrate", url=empty_url).stdout
-    assert "took back 002" in run_command("rollback", url=empty_url).stdout
-    assert "pending  002" in run_command("status", url=empty_url).stdout
-    assert "applied 002" in run_command("migrate", "002_onboarding_and_caregiver_access",
-                                        url=empty_url).stdout  # fmt: skip
+    assert f"took back {last}" in run_command("rollback", url=empty_url).stdout
+    assert f"pending  {last}" in run_command("status", url=empty_url).stdout
+    assert f"applied {last}" in run_command("migrate", last, url=empty_url).stdout
 
 
 def test_missing_tables_say_to_migrate(empty_url, tmp_path):

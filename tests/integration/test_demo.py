@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrations import NAMES
 from tests.process import PROGRAM, run_command
 
 
@@ -23,8 +24,7 @@ def test_the_demo_shows_the_whole_of_it_twice_the_same(fresh_home):
         assert shown.stderr == ""
     assert said(first.stdout) == said(second.stdout)
     for part in (
-        "applied 001_medications",
-        "applied 002_onboarding_and_caregiver_access",
+        *(f"applied {name}" for name in NAMES),
         "10 people, 9 medications, 12 schedules",
         "215 recorded     0 already recorded   5 rejected",
         "0 recorded   215 already recorded   5 rejected",

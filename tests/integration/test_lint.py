@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from homethrive_db.migrate import migrate, migrations_folder
+from homethrive_db.migrate import migrate
+from tests.migrations import NAMES
 from tests.process import run_command
 
 UNSAFE = '''"""Removes much, in every way there is."""
@@ -50,10 +50,8 @@ def migrate(migrator, database, fake=False, **kwargs):
 
 
 @pytest.fixture
-def lint(server, tmp_path):
+def lint(server, folder):
     """Give a function that runs the command where there are more migrations."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrations_folder(), folder)
     program = (
         "from pathlib import Path\n"
         "from homethrive_db import migrate\n"
@@ -76,12 +74,12 @@ def lint(server, tmp_path):
     return run
 
 
-def test_what_is_unsafe_is_listed_at_its_line(empty_db, lint, tmp_path):
+def test_what_is_unsafe_is_listed_at_its_line(empty_db, lint, folder):
     list(migrate(empty_db))
     done = lint(_003_unsafe=UNSAFE, _004_safe=SAFE)
     assert (done.returncode, done.stderr) == (1, "")
     *findings, last = done.stdout.splitlines()
-    path = tmp_path / "migrations" / "003_unsafe.py"
+    path = folder / "003_unsafe.py"
     assert [line.partition("; instead: ")[0].rpartition(": ")[0] for line in findings] == [
         f"{path}:19: full-table-delete",
         f"{path}:15: full-table-delete",
@@ -92,22 +90,26 @@ def test_what_is_unsafe_is_listed_at_its_line(empty_db, lint, tmp_path):
     assert last == "5 found in 2 pending"
 
 
-def test_programs_get_json(empty_db, lint, tmp_path):
+def test_programs_get_json(empty_db, lint, folder):
     list(migrate(empty_db))
     done = lint("--format", "json", _003_unsafe=UNSAFE)
     assert done.returncode == 1
     first, *others = json.loads(done.stdout)
     assert len(others) == 4
     assert set(first) == {"path", "line", "rule", "message", "remedy"}
-    assert first["path"] == str(tmp_path / "migrations" / "003_unsafe.py")
+    assert first["path"] == str(folder / "003_unsafe.py")
     assert (first["line"], first["rule"]) == (19, "full-table-delete")
 
 
-def test_where_all_is_safe_it_exits_with_0(empty_db, lint, server):
+def test_the_migrations_of_this_repository_are_safe(empty_db, server):
     done = run_command("lint", url=server.url)
-    assert (done.returncode, done.stdout) == (0, "0 found in 2 pending\n")
+    assert (done.returncode, done.stdout) == (0, f"0 found in {len(NAMES)} pending\n")
     list(migrate(empty_db))
     assert run_command("lint", url=server.url).stdout == "nothing is pending\n"
     assert run_command("lint", "--format", "json", url=server.url).stdout == "[]\n"
+
+
+def test_where_all_is_safe_it_exits_with_0(empty_db, lint):
+    list(migrate(empty_db))
     done = lint(_003_safe=SAFE)
     assert (done.returncode, done.stdout) == (0, "0 found in 1 pending\n")

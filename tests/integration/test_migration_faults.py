@@ -1,7 +1,6 @@
 """Migrators that are killed, tables that are held, indexes that are half built."""
 
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ import psycopg2
 import pytest
 
 from homethrive_db import MigrationError, create_db
-from homethrive_db.migrate import migrate, migrations_folder, router
+from homethrive_db.migrate import migrate, router
 from homethrive_db.migrate.history import History
 from homethrive_db.migrate.router import Retry, SafeRouter
 from tests.catalog import read_catalog
@@ -50,16 +49,8 @@ def migrate(migrator, database, fake=False, **kwargs):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Copy the migrations, for a test to add to."""
-    copy = tmp_path / "migrations"
-    shutil.copytree(migrations_folder(), copy)
-    return copy
-
-
-@pytest.fixture
-def db(empty_db):
-    """Open a migrated database for the whole test."""
+def db(empty_db, folder):
+    """Open a database with the first two migrations for the whole test."""
     list(migrate(empty_db))
     with empty_db.connection_context():
         yield empty_db
@@ -82,14 +73,26 @@ def session(url):
         connection.close()
 
 
+@pytest.fixture
 def start_migrator(url, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "peewee_migrate", "migrate", "--directory", folder],
-        env={**os.environ, "DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Give a function that starts a migrator; what still runs of them ends with the test."""
+    started = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "peewee_migrate", "migrate", "--directory", folder],
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 OTHERS = "application_name = 'homethrive_db' AND pid <> pg_backend_pid()"
@@ -100,12 +103,14 @@ def pids(db, condition):
     return [pid for (pid,) in db.execute_sql(query)]
 
 
-def test_a_migrator_killed_in_between_leaves_nothing_and_the_next_one_applies_it(db, url, folder):
+def test_a_migrator_killed_in_between_leaves_nothing_and_the_next_one_applies_it(
+    db, url, folder, start_migrator
+):
     before = read_catalog(db)
     folder.joinpath("003_two_steps.py").write_text(TWO_STEPS)
     with session(url) as gate:
         gate.execute("SELECT pg_advisory_lock(%s)", (GATE,))
-        migrator = start_migrator(url, folder)
+        migrator = start_migrator()
         wait_until(lambda: pids(db, "wait_event = 'advisory'"))
         migrator.kill()
         migrator.communicate(timeout=120)
@@ -125,21 +130,21 @@ def index(db):
 
 
 @contextmanager
-def stuck_index_build(db, url, folder):
+def stuck_index_build(db, url, folder, start_migrator):
     """Kill a migrator while PostgreSQL builds its index, held up by a transaction that wrote."""
     folder.joinpath("003_concurrent.py").write_text(CONCURRENT)
     db.execute_sql("ALTER TABLE users ADD COLUMN color text")
     with session(url) as writer:
         writer.execute("INSERT INTO users (clerk_user_id) VALUES ('user_1')")
-        migrator = start_migrator(url, folder)
+        migrator = start_migrator()
         wait_until(lambda: index(db) is not None)
         migrator.kill()
         migrator.communicate(timeout=120)
         yield
 
 
-def test_an_index_that_a_killed_migrator_left_invalid_is_replaced(db, url, folder):
-    with stuck_index_build(db, url, folder):
+def test_an_index_that_a_killed_migrator_left_invalid_is_replaced(db, url, folder, start_migrator):
+    with stuck_index_build(db, url, folder, start_migrator):
         (builder,) = pids(db, "query LIKE '%%CONCURRENTLY%%' AND pid <> pg_backend_pid()")
         db.execute_sql("SELECT pg_terminate_backend(%s)", (builder,))
         wait_until(lambda: not pids(db, f"pid = {builder}"))
@@ -152,11 +157,11 @@ def test_an_index_that_a_killed_migrator_left_invalid_is_replaced(db, url, folde
     assert replaced != left
 
 
-def test_an_index_that_is_still_being_built_is_waited_for_and_kept(db, url, folder):
-    with stuck_index_build(db, url, folder):
+def test_an_index_that_is_still_being_built_is_waited_for_and_kept(db, url, folder, start_migrator):
+    with stuck_index_build(db, url, folder, start_migrator):
         left, is_valid = index(db)
         assert not is_valid
-        second = start_migrator(url, folder)
+        second = start_migrator()
         assert "waiting: process" in second.stderr.readline()
     assert second.wait() == 0
     assert index(db) == (left, True)
@@ -176,10 +181,10 @@ def test_a_non_transactional_migration_goes_up_down_and_up(db, folder):
     assert read_catalog(db) == after
 
 
-def test_a_non_transactional_migration_runs_under_the_lock(db, url, folder):
+def test_a_non_transactional_migration_runs_under_the_lock(db, url, folder, start_migrator):
     """Two at once: one builds the index, the other waits and finds it done."""
     folder.joinpath("003_concurrent.py").write_text(CONCURRENT)
-    migrators = [start_migrator(url, folder) for _ in range(4)]
+    migrators = [start_migrator() for _ in range(4)]
     outputs = [migrator.communicate(timeout=120) for migrator in migrators]
     assert [migrator.returncode for migrator in migrators] == [0] * 4, outputs
     assert [one.name for one in History(db).applied()].count("003_concurrent") == 1
@@ -192,6 +197,32 @@ def test_an_index_build_that_could_not_be_repeated_is_refused(db, folder):
     )
     with pytest.raises(MigrationError, match=r"003_once: .*needs IF NOT EXISTS"):
         list(SafeRouter(db, folder).apply())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS users_color_idx ON users (color)",
+        "ALTER TABLE users ADD COLUMN email text",
+        "CREATE INDEX CONCURRENTLY users_email_idx ON users (email)",
+    ],
+    ids=["index fails", "transaction fails", "refused"],
+)
+@pytest.mark.parametrize("way", ["up", "back"])
+def test_a_non_transactional_migration_that_fails_leaves_no_session(db, folder, way, sql):
+    up = "SELECT 1" if way == "back" else sql
+    folder.joinpath("003_fails.py").write_text(
+        "TRANSACTIONAL = False\n"
+        f"def migrate(migrator, *_, **__):\n    migrator.sql({up!r})\n"
+        f"def rollback(migrator, *_, **__):\n    migrator.sql({sql!r})\n"
+    )
+    safe = SafeRouter(db, folder)
+    if way == "back":
+        list(safe.apply())
+    with pytest.raises(MigrationError) as kept:  # with all that its traceback refers to
+        list(safe.apply()) if way == "up" else safe.take_back()
+    wait_until(lambda: not pids(db, OTHERS))
+    assert kept.value.details["migration"] == "003_fails"
 
 
 @pytest.fixture
@@ -246,13 +277,13 @@ def test_the_lock_timeout_ends_with_the_migration(db, folder):
     assert db.execute_sql("SHOW lock_timeout").fetchone() == ("0",)
 
 
-def test_a_migrator_that_waits_takes_over_from_one_that_was_killed(db, url, folder):
+def test_a_migrator_that_waits_takes_over_from_one_that_was_killed(db, url, folder, start_migrator):
     folder.joinpath("003_two_steps.py").write_text(TWO_STEPS)
     with session(url) as gate:
         gate.execute("SELECT pg_advisory_lock(%s)", (GATE,))
-        first = start_migrator(url, folder)
+        first = start_migrator()
         wait_until(lambda: pids(db, "wait_event = 'advisory'"))
-        second = start_migrator(url, folder)
+        second = start_migrator()
         assert "waiting: process" in second.stderr.readline()
         first.kill()
         first.communicate(timeout=120)
@@ -272,6 +303,8 @@ def migrate(migrator, database, fake=False, **kwargs):
 """
     folder.joinpath("003_slow.py").write_text(slow)
     impatient = create_db(url, options="-c idle_in_transaction_session_timeout=100")
-    with impatient.connection_context():
-        assert list(SafeRouter(impatient, folder).apply()) == ["003_slow"]
-    impatient.close_all()
+    try:
+        with impatient.connection_context():
+            assert list(SafeRouter(impatient, folder).apply()) == ["003_slow"]
+    finally:
+        impatient.close_all()

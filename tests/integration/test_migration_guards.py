@@ -2,29 +2,18 @@
 
 import json
 import re
-import shutil
 from datetime import timedelta
 
 import pytest
 
 from homethrive_db import MigrationError
-from homethrive_db.migrate import migrate, migrations_folder, rollback, runner, status
+from homethrive_db.migrate import migrate, migrations_folder, rollback, status
 from homethrive_db.migrate.history import History
 from homethrive_db.migrate.plan import plan
 from tests.catalog import CONTRACT, read_catalog
+from tests.migrations import FIRST, NAMES, SECOND
 from tests.process import run_command
 from tests.stock import pw_migrate
-
-FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Let the runner read a copy of the migrations, for a test to change."""
-    copy = tmp_path / "migrations"
-    shutil.copytree(migrations_folder(), copy)
-    monkeypatch.setattr(runner, "migrations_folder", lambda: copy)
-    return copy
 
 
 def edit(folder, name):
@@ -73,7 +62,7 @@ def test_what_another_tool_applied_is_taken_as_it_is_at_the_next_migration(empty
         list(migrate(empty_db))
 
 
-def test_the_history_stays_as_peewee_migrate_has_it(empty_db):
+def test_the_history_stays_as_peewee_migrate_has_it(empty_db, folder):
     list(migrate(empty_db))
     columns = rows(
         empty_db,
@@ -95,7 +84,7 @@ def test_the_history_is_in_utc_whatever_zone_the_session_has(empty_db, server):
 
 
 def test_tables_of_ours_without_a_history_are_not_touched(empty_db):
-    list(migrate(empty_db))
+    list(migrate(empty_db, SECOND))
     with empty_db.atomic():
         empty_db.execute_sql("DROP TABLE migratehistory, migratechecksum")
     with pytest.raises(MigrationError, match="run `homethrive-db adopt`") as caught:
@@ -165,7 +154,7 @@ def test_a_file_without_a_way_up_is_refused(empty_db, folder):
 def test_the_stock_command_notes_without_running_where_it_is_told_to(empty_db, server):
     list(migrate(empty_db, FIRST))
     assert pw_migrate("migrate", "--fake", url=server.url).returncode == 0
-    assert [one.name for one in status(empty_db).applied] == [FIRST, SECOND]
+    assert [one.name for one in status(empty_db).applied] == NAMES
     assert "caregiver_access" not in read_catalog(empty_db)["tables"]
 
 
@@ -190,26 +179,26 @@ def test_the_stock_command_says_in_a_line_what_it_refuses(empty_db, server, argu
 
 def test_the_stock_list_creates_nothing(empty_db, server):
     listed = pw_migrate("list", url=server.url)
-    assert "Done: 0, Pending: 2" in listed.stdout
+    assert f"Done: 0, Pending: {len(NAMES)}" in listed.stdout
     with empty_db.connection_context():
         assert not History(empty_db).exists()
 
 
-def test_status_tells_when_and_how_long_and_what_is_edited(empty_db, server, folder):
+def test_status_tells_when_and_how_long_and_what_is_edited(empty_db, server):
     list(migrate(empty_db, FIRST))
     with empty_db.atomic():
         empty_db.execute_sql("UPDATE migratechecksum SET checksum = 'of another text'")
     shown = run_command("status", url=server.url)
     assert shown.returncode == 0
-    applied, pending = shown.stdout.splitlines()[1:]
+    applied, *pending = shown.stdout.splitlines()[1:]
     assert re.fullmatch(
         rf"  applied  {FIRST} +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC  in \d+\.\d\d s  edited since",
         applied,
     )
-    assert pending == f"  pending  {SECOND}"
+    assert pending == [f"  pending  {name}" for name in NAMES[1:]]
     assert run_command("status", "--exit-code", url=server.url).returncode == 1
     found = json.loads(run_command("status", "--format", "json", url=server.url).stdout)
-    assert found["pending"] == [SECOND]
+    assert found["pending"] == NAMES[1:]
     assert found["applied"][0]["name"] == FIRST
     assert found["applied"][0]["is_edited"] is True
     assert found["applied"][0]["seconds"] > 0

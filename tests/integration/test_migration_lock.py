@@ -9,7 +9,8 @@ import pytest
 from homethrive_db import MigrationError, create_db
 from homethrive_db.migrate import migrate, migrations_folder, status
 from homethrive_db.migrate.lock import migration_lock
-from tests.catalog import CONTRACT, read_catalog
+from tests.catalog import CONTRACT, read_catalog, shared_part
+from tests.migrations import NAMES
 from tests.process import run_command
 
 OURS = [sys.executable, "-m", "homethrive_db.cli", "migrate"]
@@ -38,13 +39,12 @@ def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
     processes = start_all(server.url)
     outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs
-    assert read_catalog(empty_db) == CONTRACT
+    assert shared_part(read_catalog(empty_db)) == CONTRACT
     with empty_db.connection_context():
         history = empty_db.execute_sql("SELECT name FROM migratehistory ORDER BY id").fetchall()
-    assert [name for (name,) in history] == [one.name for one in status(empty_db).applied]
-    assert len(history) == 2
-    applied = [line for out, _ in outputs for line in out.splitlines() if "002_" in line]
-    assert len(applied) == 1
+    assert [name for (name,) in history] == NAMES
+    said = "".join(out for out, _ in outputs)
+    assert [said.count(name) for name in NAMES] == [1] * len(NAMES)
 
 
 def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
@@ -52,9 +52,11 @@ def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
         mine = empty_db.execute_sql("SELECT pg_backend_pid()").fetchone()[0]
         waited_for = []
         other = create_db(server.url)
-        with pytest.raises(MigrationError) as caught:
-            list(migrate(other, wait=0.2, on_wait=waited_for.append))
-        other.close_all()
+        try:
+            with pytest.raises(MigrationError) as caught:
+                list(migrate(other, wait=0.2, on_wait=waited_for.append))
+        finally:
+            other.close_all()
     assert [one.pid for one in waited_for] == [mine]
     assert waited_for[0].application_name == "homethrive_db"
     assert caught.value.code == "MIGRATION_LOCKED"

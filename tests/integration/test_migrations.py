@@ -12,12 +12,12 @@ import pytest
 from packaging.version import Version
 
 from homethrive_db import MigrationError
-from homethrive_db.migrate import migrate, migrations_folder, rollback, runner, status
-from tests.catalog import CONTRACT, read_catalog
+from homethrive_db.migrate import migrate, rollback, status
+from tests.catalog import CONTRACT, read_catalog, shared_part
+from tests.migrations import FIRST, NAMES
 from tests.stock import pw_migrate
 
 ROOT = Path(__file__).parents[2]
-FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
 
 ROWS_OF_THE_FIRST = """
 INSERT INTO users (clerk_user_id, email) VALUES ('user_1', 'ana@example.org');
@@ -49,17 +49,16 @@ def standing(db):
 
 
 def test_each_rollback_restores_what_was_there(empty_db):
-    before = read_catalog(empty_db)
-    assert list(migrate(empty_db, FIRST)) == [FIRST]
-    at_first = read_catalog(empty_db)
-    assert list(migrate(empty_db)) == [SECOND]
-    assert list(rollback(empty_db)) == [SECOND]
-    assert read_catalog(empty_db) == at_first
-    assert list(rollback(empty_db)) == [FIRST]
-    assert read_catalog(empty_db) == before
-    assert list(migrate(empty_db)) == [FIRST, SECOND]
-    assert list(rollback(empty_db, 2)) == [SECOND, FIRST]
-    assert read_catalog(empty_db) == before
+    before = []
+    for name in NAMES:
+        before.append(read_catalog(empty_db))
+        assert list(migrate(empty_db, name)) == [name]
+    for name in reversed(NAMES):
+        assert list(rollback(empty_db)) == [name]
+        assert read_catalog(empty_db) == before.pop()
+    assert list(migrate(empty_db)) == NAMES
+    assert list(rollback(empty_db, len(NAMES))) == NAMES[::-1]
+    assert read_catalog(empty_db)["tables"] == {}
 
 
 def test_a_database_at_the_first_migration_upgrades_with_its_rows_intact(empty_db):
@@ -76,11 +75,11 @@ def test_a_database_at_the_first_migration_upgrades_with_its_rows_intact(empty_d
 
 
 def test_status_tells_applied_from_pending_and_creates_nothing(empty_db):
-    assert standing(empty_db) == ([], [FIRST, SECOND])
+    assert standing(empty_db) == ([], NAMES)
     with empty_db.connection_context():
         assert not empty_db.table_exists("migratehistory")
     list(migrate(empty_db, FIRST))
-    assert standing(empty_db) == ([FIRST], [SECOND])
+    assert standing(empty_db) == ([FIRST], NAMES[1:])
 
 
 def test_a_name_that_is_not_there_is_refused(empty_db):
@@ -98,15 +97,6 @@ def test_a_name_that_is_applied_already_applies_nothing(empty_db):
 def test_more_than_what_is_applied_cannot_go_back(empty_db, count):
     with pytest.raises(MigrationError, match="cannot go back"):
         list(rollback(empty_db, count))
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Let the runner read a copy of the migrations, for a test to add to."""
-    copy = tmp_path / "migrations"
-    shutil.copytree(migrations_folder(), copy)
-    monkeypatch.setattr(runner, "migrations_folder", lambda: copy)
-    return copy
 
 
 def test_a_failing_migration_leaves_neither_schema_nor_history(empty_db, folder):
@@ -184,10 +174,10 @@ def test_a_migration_without_a_rollback_cannot_go_back(empty_db, folder):
 
 def test_the_stock_command_migrates_lists_and_rolls_back(empty_db, server):
     assert pw_migrate("migrate", url=server.url).returncode == 0
-    assert read_catalog(empty_db) == CONTRACT
+    assert shared_part(read_catalog(empty_db)) == CONTRACT
     listed = pw_migrate("list", url=server.url).stdout
-    assert f"- [x] {SECOND}" in listed
-    assert pw_migrate("rollback", "--count", "2", url=server.url).returncode == 0
+    assert [name for name in NAMES if f"- [x] {name}" in listed] == NAMES
+    assert pw_migrate("rollback", "--count", str(len(NAMES)), url=server.url).returncode == 0
     assert read_catalog(empty_db)["tables"] == {}
 
 
@@ -204,9 +194,16 @@ def test_the_stock_command_says_in_a_line_that_no_database_is_named():
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_the_files_of_the_folder_are_the_ones_that_are_known():
-    names = sorted(path.stem for path in Path(migrations_folder()).glob("[0-9]*.py"))
-    assert names == [FIRST, SECOND]
+def test_published_migrations_keep_their_names():
+    """Histories hold them: under another name, a file is a migration that was never applied."""
+    assert NAMES[:6] == [
+        "001_medications",
+        "002_onboarding_and_caregiver_access",
+        "003_users_by_email",
+        "004_schedules_by_local_time",
+        "005_dose_skips",
+        "006_dose_reminders",
+    ]
 
 
 def can_build():
@@ -242,7 +239,7 @@ def unpacked_wheel(tmp_path_factory):
 def test_a_wheel_brings_its_migrations_along(unpacked_wheel, server, empty_db, tmp_path):
     """An installed package migrates in a folder without a checkout."""
     shipped = {path.name for path in unpacked_wheel.glob("homethrive_db/migrations/*.py")}
-    assert shipped == {"conf.py", f"{FIRST}.py", f"{SECOND}.py"}
+    assert shipped == {"conf.py", *(f"{name}.py" for name in NAMES)}
     program = (
         "from homethrive_db import get_db\n"
         "from homethrive_db.migrate import migrate, migrations_folder\n"
@@ -257,8 +254,8 @@ def test_a_wheel_brings_its_migrations_along(unpacked_wheel, server, empty_db, t
         text=True,
         check=True,
     )
-    assert done.stdout.split() == [str(unpacked_wheel / "homethrive_db/migrations"), FIRST, SECOND]
-    assert read_catalog(empty_db) == CONTRACT
+    assert done.stdout.split() == [str(unpacked_wheel / "homethrive_db/migrations"), *NAMES]
+    assert shared_part(read_catalog(empty_db)) == CONTRACT
 
 
 ONE = "def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql('SELECT 1')\n"

@@ -1,16 +1,13 @@
 """What would run is shown, and does not run."""
 
-import shutil
-
 import pytest
 
 from homethrive_db import MigrationError
-from homethrive_db.migrate import migrate, migrations_folder
+from homethrive_db.migrate import migrate
 from homethrive_db.migrate.plan import plan
-from tests.catalog import CONTRACT, read_catalog
+from tests.catalog import CONTRACT, read_catalog, shared_part
+from tests.migrations import FIRST, NAMES, SECOND
 from tests.process import run_command
-
-FIRST, SECOND = "001_medications", "002_onboarding_and_caregiver_access"
 
 MIXED = '''"""Adds a column, in every way there is."""
 
@@ -29,13 +26,6 @@ def migrate(migrator, database, fake=False, **kwargs):
     migrator.sql("CREATE INDEX CONCURRENTLY IF NOT EXISTS users_color_idx ON users (color)")
     migrator.sql("VACUUM ANALYZE users")
 '''
-
-
-@pytest.fixture
-def folder(tmp_path):
-    copy = tmp_path / "migrations"
-    shutil.copytree(migrations_folder(), copy)
-    return copy
 
 
 def test_the_plan_is_what_the_pending_migrations_execute(empty_db, folder):
@@ -69,19 +59,25 @@ def test_the_command_shows_what_is_pending(empty_db, server):
     list(migrate(empty_db, FIRST))
     shown = run_command("plan", url=server.url)
     assert shown.returncode == 0
-    (line,) = shown.stdout.splitlines()[1:]
-    assert line.startswith(f"  {SECOND}: What onboarding asks for")
+    lines = shown.stdout.splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == NAMES[1:]
+    assert lines[0].startswith(f"  {SECOND}: What onboarding asks for")
     list(migrate(empty_db))
     assert run_command("plan", url=server.url).stdout.splitlines()[1:] == ["  nothing is pending"]
     assert run_command("plan", "--sql", url=server.url).stdout == "-- nothing is pending\n"
 
 
-def test_the_sql_of_a_plan_makes_the_schema(empty_db, server):
+def test_the_sql_of_a_plan_makes_the_schema(empty_db, server, tmp_path):
     script = run_command("plan", "--sql", url=server.url).stdout
     assert f"-- {FIRST}: Users, care recipients" in script
     assert read_catalog(empty_db)["tables"] == {}
-    done = run_command(
-        "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", script, url=server.url
-    )
+    tmp_path.joinpath("plan.sql").write_text(script)
+    psql = ["psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", "plan.sql"]
+    done = run_command(*psql, url=server.url, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert read_catalog(empty_db) == CONTRACT
+    made = read_catalog(empty_db)
+    assert shared_part(made) == CONTRACT
+    with empty_db.atomic():
+        empty_db.execute_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    list(migrate(empty_db))
+    assert read_catalog(empty_db) == made

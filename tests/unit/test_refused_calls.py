@@ -33,6 +33,7 @@ GOOD = {
     "recipient_user_id": "user_2", "email": "ana@example.org", "display_name": "Ana",
     "timezone": "Europe/Berlin", "name": "Aspirin", "instructions": None, "status": "approved",
     "medication": NewMedication("Aspirin"), "schedules": [SCHEDULE], "schedule_ids": [ID],
+    "effective": DUE.date(), "on": DUE.date(),
     "end": DUE + dt.timedelta(days=1), "dose": NewDoseTaken(ID, DUE, DUE),
     "after": (DUE, ID), "page_size": 10,
 }  # fmt: skip
@@ -40,6 +41,7 @@ BAD = {
     **dict.fromkeys((*USERS, "recipient_user_id"), ("", "user\0", "\ud800", 1, None)),
     **dict.fromkeys(IDS, ("x", ID.hex, 1, None)),
     **dict.fromkeys((*INSTANTS, "end"), (NAIVE, "2025-03-09T12:30:00Z", DUE.date())),
+    **dict.fromkeys(("effective", "on"), (DUE, "2025-03-09", None)),
     **dict.fromkeys(FLAGS, (1, "true", None)),
     "scheduled_for": (NAIVE, None, DUE.replace(microsecond=1)),
     "email": ("ana\0@example.org", None),
@@ -121,6 +123,9 @@ def test_good_input_does_ask_for_a_connection(method):
         ("schedules.update", "end_date", DUE),
         ("schedules.update", "dosage_notes", "x" * 256),
         ("schedules.update", "medication_id", ID),
+        ("schedules.revise", "time_of_day", "24:00"),
+        ("schedules.revise", "start_date", DUE.date()),
+        ("schedules.revise", "end_date", DUE.date() - dt.timedelta(days=1)),
     ],
 )
 def test_a_change_that_is_not_allowed_names_its_field(method, field, value):
@@ -129,6 +134,7 @@ def test_a_change_that_is_not_allowed_names_its_field(method, field, value):
         "care_recipients.update": {"user_id": "user_1", "recipient_id": ID},
         "medications.update": {"user_id": "user_1", "medication_id": ID},
         "schedules.update": {"user_id": "user_1", "schedule_id": ID},
+        "schedules.revise": {"user_id": "user_1", "schedule_id": ID, "effective": DUE.date()},
     }[method]
     assert refused(method, **{**ids, field: value}) == field
 

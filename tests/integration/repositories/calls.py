@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from homethrive_db import NewDoseTaken, NewMedication, Repositories
 
 DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
+REVISED = DUE.date()
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def household(factory):
     profile = factory.own_profile(factory.user("owner"))
     medication = factory.medication(profile)
     schedule = factory.schedule(medication)
+    factory.schedule(medication)
     factory.dose_taken(schedule, scheduled_for=DUE - timedelta(days=1))
     return Things(profile.id, medication.id, schedule.id)
 
@@ -65,6 +67,8 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "schedules.iter_by_recipient": (lambda: list(schedules.iter_by_recipient(who, r)), []),
         "schedules.create_many": (lambda: schedules.create_many(who, {m: new}), Refused),
         "schedules.update": (lambda: schedules.update(who, s, dosage_notes="x"), None),
+        "schedules.revise": (lambda: schedules.revise(who, s, REVISED, dosage_notes="x"), None),
+        "schedules.end": (lambda: schedules.end(who, s, REVISED - timedelta(days=1)), None),
         "schedules.count_active_by_medication": (
             lambda: schedules.count_active_by_medication(who, m),
             0,

@@ -1,6 +1,6 @@
 """Bad input is refused by name, before a connection is used; nothing is written."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,6 +9,7 @@ from homethrive_db import NewMedication, NewSchedule, Repositories, ValidationEr
 
 AT = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 NAIVE = AT.replace(tzinfo=None)
+DAY = AT.date()
 ID = uuid4()
 SCHEDULE = NewSchedule("daily", "08:30", date(2025, 1, 1))
 ONBOARDING = {"display_name": "x", "timezone": "UTC", "is_recipient": True, "is_caregiver": True}
@@ -99,6 +100,23 @@ CASES = [
         }.items()
     ],
     ("schedules.update", ("a", ID), {"recurrence": "weekly", "days_of_week": None}, "days_of_week"),
+    *[
+        ("schedules.revise", ("a", ID, bad), {}, "effective")
+        for bad in (AT, "2025-03-01", None)
+    ],
+    ("schedules.revise", ("a", "x", DAY), {}, "schedule_id"),
+    *[
+        ("schedules.revise", ("a", ID, DAY), {field: bad}, field)
+        for field, bad in {
+            "days_of_week": [8],
+            "timezone": "localtime",
+            "start_date": DAY,
+            "end_date": DAY - timedelta(days=1),
+            "medication_id": ID,
+        }.items()
+    ],
+    ("schedules.end", ("a", ID, AT), {}, "on"),
+    ("schedules.end", ("", ID, DAY), {}, "user_id"),
     ("schedules.count_active_by_medication", ("a", "x"), {}, "medication_id"),
     ("doses_taken.unmark_taken", ("a", ID, NAIVE), {}, "scheduled_for"),
     ("doses_taken.unmark_taken", ("a", ID, AT.replace(microsecond=1)), {}, "scheduled_for"),

@@ -3,7 +3,9 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -18,9 +20,11 @@ from homethrive_db import (
     ValidationError,
     create_db,
 )
+from tests.waiting import wait_until
 
 DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 THREADS = 16
+WAITING = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -149,6 +153,7 @@ def test_an_access_is_revoked_by_one_side_only(repositories):
 def test_two_updates_cannot_break_a_rule_together(repositories, schedule, attempt):
     """One moves the start, one the end: each alone is right, both would end before the start."""
     start = schedule.start_date
+    repositories.medications.set_inactive("owner", schedule.medication_id, DUE)
     repositories.schedules.update("owner", schedule.id, end_date=start + timedelta(days=10))
     changes = [
         {"start_date": start + timedelta(days=8)},
@@ -160,6 +165,95 @@ def test_two_updates_cannot_break_a_rule_together(repositories, schedule, attemp
     assert sum(isinstance(one, ValidationError) for one in answers) == 1
     stored = repositories.schedules.find_by_id("owner", schedule.id)
     assert stored.end_date >= stored.start_date
+
+
+def test_revisions_of_one_schedule_at_once_give_one_successor(repositories, schedule):
+    first, effective = schedule, schedule.start_date
+    for _ in range(30):
+        effective += timedelta(days=1)
+        old, day = first, effective
+        answers = at_once(
+            lambda number, old=old, day=day: repositories.schedules.revise(
+                "owner", old.id, day, dosage_notes=f"{number}"
+            ),
+            4,
+        )
+        (first,) = [one for one in answers if not isinstance(one, ConflictError)]
+        assert sorted(one.code for one in answers if one is not first) == ["SCHEDULE_ENDED"] * 3
+    chain = repositories.schedules.list_by_medication("owner", schedule.medication_id)
+    assert len(chain) == 31
+    for one, other in pairwise(chain):
+        assert one.end_date + timedelta(days=1) == other.start_date
+
+
+@pytest.mark.parametrize("method", ["end", "update"])
+def test_of_schedules_that_are_ended_at_once_one_goes_on(
+    repositories, homethrive_committed_factory, method
+):
+    factory, schedules = homethrive_committed_factory, repositories.schedules
+    profile = factory.own_profile(factory.user("owner"))
+    medications = [factory.medication(profile) for _ in range(40)]
+    past = DUE.date()
+
+    def end(one):
+        if method == "end":
+            return schedules.end("owner", one.id, past)
+        return schedules.update("owner", one.id, end_date=past)
+
+    for medication in medications:
+        some = [factory.schedule(medication) for _ in range(3)]
+        answers = at_once(lambda number, some=some: end(some[number]), 3)
+        (refused,) = [one for one in answers if isinstance(one, HomethriveDbError)]
+        assert refused.code == "LAST_ACTIVE_SCHEDULE"
+        assert schedules.count_active_by_medication("owner", medication.id) == 1
+
+
+def test_a_dose_that_is_marked_while_a_revision_waits_is_seen(
+    repositories, schedule, homethrive_committed_url
+):
+    """The revision waits for the transaction that marks it, and must not look from before that."""
+    doses, schedules = repositories.doses_taken, repositories.schedules
+    other = create_db(homethrive_committed_url)
+    with ThreadPoolExecutor(1) as thread:
+        with other.atomic():
+            Repositories(other).doses_taken.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE))
+            revision = thread.submit(schedules.revise, "owner", schedule.id, DUE.date())
+            wait_until(lambda: count(repositories, WAITING))
+        with pytest.raises(ConflictError) as caught:
+            revision.result(timeout=60)
+    other.close_all()
+    assert caught.value.code == "DOSES_RECORDED"
+    assert doses.taken_map("owner", [schedule.id], DUE, DUE + timedelta(days=1))
+    assert schedules.list_by_medication("owner", schedule.medication_id) == [schedule]
+
+
+def test_ends_revisions_and_doses_in_a_storm_never_deadlock(
+    repositories, schedule, homethrive_committed_factory
+):
+    factory, schedules = homethrive_committed_factory, repositories.schedules
+    medication = factory.medication(factory.own_profile(factory.user("owner")))
+    some = [factory.schedule(medication) for _ in range(4)]
+    day = some[0].start_date
+
+    def storm(number):
+        chance = random.Random(number)
+        for turn in range(1, 40):
+            one = chance.choice(some)
+            with suppress(ConflictError):
+                if number % 4 == 0:
+                    schedules.end("owner", one.id, day + timedelta(days=200))
+                elif number % 4 == 1:
+                    schedules.update("owner", one.id, end_date=None)
+                elif number % 4 == 2:
+                    schedules.revise("owner", one.id, day + timedelta(days=turn))
+                else:
+                    repositories.doses_taken.mark_taken_many(
+                        DoseReport("owner", other.id, DUE + timedelta(days=turn), DUE)
+                        for other in some
+                    )
+
+    assert at_once(storm, 8) == [None] * 8
+    assert schedules.count_active_by_medication("owner", medication.id) > 0
 
 
 def test_marks_and_unmarks_in_a_storm_answer_or_say_to_try_again(repositories, schedule):

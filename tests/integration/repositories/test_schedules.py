@@ -88,6 +88,7 @@ CHANGES = {
 
 def test_only_what_is_passed_changes_and_none_clears(schedules, medication, homethrive_factory):
     schedule = homethrive_factory.schedule(medication, start_date=START)
+    homethrive_factory.schedule(medication)  # goes on when the other one is ended
     changed = schedules.update("user_1", schedule.id, **CHANGES)
     assert {name: getattr(changed, name) for name in CHANGES} == CHANGES
     assert changed.updated_at > schedule.updated_at

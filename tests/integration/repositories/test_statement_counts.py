@@ -125,6 +125,7 @@ def test_every_public_method_is_among_the_calls(everything, db):
 
 def test_outside_of_a_block_a_call_is_one_statement_and_nothing_else(everything, recorder):
     """No BEGIN, no COMMIT, no SET, no question to the connection."""
+    del everything["schedules.revise"]
     for name, call in everything.items():
         call()
         assert len(recorder.statements) == 1, (name, recorder.statements)
@@ -132,6 +133,7 @@ def test_outside_of_a_block_a_call_is_one_statement_and_nothing_else(everything,
 
 
 def test_inside_of_a_block_it_is_one_statement_between_begin_and_commit(everything, db, recorder):
+    del everything["schedules.revise"]
     for name, call in everything.items():
         with db.atomic():
             call()
@@ -176,6 +178,12 @@ def test_a_change_of_state_is_one_statement_where_it_is_legal_and_two_otherwise(
     with pytest.raises(ConflictError):
         accesses.revoke("owner", access.id, DUE)
     assert recorder.statements == ["UPDATE", "UPDATE", "SELECT"]
+
+
+def test_a_revision_is_one_statement_under_a_lock(everything, db, recorder):
+    """The lock comes first, so that what was marked before it is seen."""
+    everything["schedules.revise"]()
+    assert recorder.statements == ["BEGIN", "WITH", "WITH", "COMMIT"]
 
 
 def test_a_batch_is_one_statement_per_five_thousand(db, recorder):

@@ -1,0 +1,46 @@
+"""``homethrive-db report``: who takes their medication."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from homethrive_db.cli.program import database, main
+
+_DATE = click.DateTime(["%Y-%m-%d"])
+
+
+@main.command()
+@click.argument("recipient")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a calendar.")
+@click.option("--from", "first", type=_DATE, help="The first date; 27 days before the last.")
+@click.option("--to", "last", type=_DATE, help="The last date; today in the recipient's zone.")
+@click.option(
+    "--grace",
+    type=click.IntRange(min=0),
+    default=60,
+    show_default=True,
+    help="Minutes after which a dose taken is late, and one not taken is missed.",
+)
+def report(
+    recipient: str, html: Path | None, first: datetime | None, last: datetime | None, grace: int
+) -> None:
+    """Show how a care RECIPIENT, given by id, took their medications, as a table.
+
+    With --html also as a calendar, a page of its own for a screen or on paper. Both hold health
+    data.
+    """
+    from homethrive_db.doses.calendar import page
+    from homethrive_db.doses.report import read_report, table
+
+    with database() as db:
+        found = read_report(
+            db, recipient, first and first.date(), last and last.date(), timedelta(minutes=grace)
+        )
+    for line in table(found):
+        click.echo(line)
+    if html is not None:
+        html.write_text(page(found), encoding="utf-8")
+        click.echo(f"\n  Wrote {html}")

@@ -1,0 +1,108 @@
+"""The report on one care recipient: who it is about, and the table a terminal shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
+
+import click
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.doses.adherence import Adherence, AdherenceFigures
+from homethrive_db.doses.recurrence import find_zone
+from homethrive_db.entities import CareRecipient
+from homethrive_db.errors import NotFoundError
+from homethrive_db.repositories import Repositories
+from homethrive_db.statements import columns, param, statement
+
+DAYS = 28
+"""How many days a report has unless told otherwise: four whole weeks."""
+
+_FIND = statement(
+    models.CareRecipient.select(*columns(models.CareRecipient, CareRecipient)).where(
+        models.CareRecipient.id == param("recipient_id")
+    )
+)
+
+_HEADINGS = ("Due", "Taken", "Late", "Missed", "Skipped", "Rate")
+_NAME_WIDTH, _WIDTH = 30, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a care recipient took their medications from one local date to another, inclusive."""
+
+    recipient: CareRecipient
+    first: date
+    last: date
+    adherence: Adherence
+
+    @property
+    def period(self) -> str:
+        """Say from when to when."""
+        return f"{self.first:%-d %B %Y} to {self.last:%-d %B %Y}"
+
+
+def read_report(
+    db: Database, recipient_id: UUID | str, first: date | None, last: date | None, grace: timedelta
+) -> Report:
+    """Read what a report needs; by default of the four weeks up to today, in their zone.
+
+    For whoever looks after the database: no user is asked for. Raises ValidationError, and
+    NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where there is no such recipient, or no user to
+    whom the profile belongs.
+    """
+    recipient = db.first(
+        _FIND, CareRecipient, recipient_id=validation.uuid(recipient_id, "recipient")
+    )
+    user_id = None if recipient is None else recipient.user_id or recipient.created_by_user_id
+    if recipient is None or user_id is None:
+        raise NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")
+    zone = find_zone(recipient.timezone)
+    last = last or datetime.now(UTC).astimezone(zone).date()
+    first = first or last - timedelta(days=DAYS - 1)
+    since, until = (
+        datetime.combine(day, time.min, zone).astimezone(UTC)
+        for day in (first, last + timedelta(days=1))
+    )
+    adherence = Repositories(db).doses.adherence(user_id, recipient.id, since, until, grace=grace)
+    return Report(recipient, first, last, adherence)
+
+
+def table(report: Report) -> Iterator[str]:
+    """Give the lines of the table, and what is to be known of doses that are not in it."""
+    adherence = report.adherence
+    name = click.style(report.recipient.display_name, bold=True)
+    yield f"  {name}, {report.period} ({report.recipient.timezone})"
+    yield ""
+    yield click.style("  " + "Medication".ljust(_NAME_WIDTH) + _cells(_HEADINGS), bold=True)
+    yield "  " + "─" * (_NAME_WIDTH + _WIDTH * len(_HEADINGS))
+    for one in adherence.medications:
+        yield "  " + _row(one.medication_name, one.figures)
+    yield click.style("  " + _row("All medications", adherence.total), bold=True)
+    if adherence.unmatched:
+        yield ""
+        count = len(adherence.unmatched)
+        yield f"  Recorded at times at which their schedules have no dose: {count}"
+        zone = find_zone(report.recipient.timezone)
+        for dose in adherence.unmatched:
+            due = dose.scheduled_for.astimezone(zone)
+            yield f"    {dose.medication_name.ljust(_NAME_WIDTH - 2)}{due:%a %-d %b %H:%M}"
+
+
+def percent(rate: float | None) -> str:
+    """Write a rate for a person; never 100 where a dose was missed."""
+    return "none" if rate is None else f"{int(rate * 100)} %"
+
+
+def _row(name: str, figures: AdherenceFigures) -> str:
+    cut = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "…"
+    counts = (figures.due, figures.taken, figures.late, figures.missed, figures.skipped)
+    return cut.ljust(_NAME_WIDTH) + _cells((*map(str, counts), percent(figures.rate)))
+
+
+def _cells(cells: tuple[str, ...]) -> str:
+    return "".join(cell.rjust(_WIDTH) for cell in cells)

@@ -1,0 +1,56 @@
+"""Local days: which date it is in a zone, and when one begins.
+
+By Python's zone data, as everywhere. Not by AT TIME ZONE: that raises for a name it does not know,
+which the Node service may have stored, and one such row would fail the whole statement.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+_logger = logging.getLogger(__name__)
+
+NODE_ZONE = "America/New_York"
+"""What the Node service takes for a schedule without a zone."""
+
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+
+
+def today(zone: str, now: datetime) -> date:
+    """Tell the date at *now* in *zone*; in UTC where the zone is not known."""
+    place = _find_zone(zone)
+    if place is None:
+        _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
+        return now.date()
+    return now.astimezone(place).date()
+
+
+def beginning(day: date, zone: str) -> datetime:
+    """Tell the first instant at which it is *day*, or later, in *zone*.
+
+    Where the zone is not known, an instant that comes before it in all of them.
+    """
+    place = _find_zone(zone)
+    if place is None:
+        _logger.warning("unknown time zone in a stored schedule; its days begin a day early")
+        return datetime.combine(day, time.min, UTC) - _DAY
+    begins = datetime.combine(day, time.min, place).astimezone(UTC)
+    # Where a clock change skips midnight, the day begins before the instant that stands for it.
+    while (begins - _MINUTE).astimezone(place).date() >= day:
+        begins -= _MINUTE
+    return begins
+
+
+def _find_zone(name: str) -> ZoneInfo | None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # slow to import, and needed here only
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None

@@ -1,0 +1,191 @@
+"""Changes of a stored schedule, and what the merged row and its siblings have to keep to.
+
+The rows are locked before they are looked at, in the order of their ids: two changes cannot keep
+a rule each and break it together, and do not wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from peewee import CTE, SQL, Case, Cast, ColumnBase, Expression, Select, fn
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.entities import MedicationSchedule
+from homethrive_db.errors import ConflictError
+from homethrive_db.repositories import schedule_input
+from homethrive_db.repositories.access import accessible_to, reached_schedules
+from homethrive_db.statements import Statement, columns, param, statement
+
+_TABLE = models.MedicationSchedule
+_SCHEDULE = columns(_TABLE, MedicationSchedule)
+
+_IS_ASKED_FOR = _TABLE.id == param("schedule_id")
+
+_RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
+_DAYS, _DATES, _LAST = "days_of_week", "end_date", "last"
+
+_TYPES = {
+    "recurrence": "recurrence_type_enum",
+    "days_of_week": "smallint[]",
+    "start_date": "date",
+    "end_date": "date",
+}
+
+
+def _today(farthest: str) -> Cast:
+    """Give the date of the zone that is *farthest* from UTC."""
+    utc = fn.timezone(SQL("'UTC'"), fn.statement_timestamp())
+    return Cast(utc + SQL(f"interval '{farthest}'"), "date")
+
+
+def family(lock: str) -> CTE:
+    """Lock the schedules of a medication, of which one is asked for, where the user reaches it."""
+    one = _TABLE.alias("asked_for")
+    medication = one.select(one.medication).where(one.id == param("schedule_id"))
+    return _locked(
+        _reached(
+            *_SCHEDULE,
+            models.CareRecipient.timezone.alias("recipient_timezone"),
+            models.Medication.is_active,
+        )
+        .where(_TABLE.medication == medication)
+        .order_by(_TABLE.id),
+        lock,
+    )
+
+
+def runs_out(schedules: CTE, end: ColumnBase) -> Expression:
+    """Hold where an active medication would run out, were the schedule asked for to end at *end*.
+
+    So it is where the end comes earlier than it was to, and no other schedule goes on: without an
+    end, or with one that is later and not before today. SQL does not know what today is in a zone,
+    so it takes the latest date on earth here, and below, for what has ended already, the earliest:
+    in doubt the medication runs out.
+    """
+    one = schedules.c
+    goes_on = one.end_date.is_null() | ((one.end_date > end) & (one.end_date >= _today("14 hours")))
+    others = Select((schedules,), (one.id,)).where(one.id != param("schedule_id"), goes_on)
+    is_earlier = one.end_date.is_null() | (
+        (end < one.end_date) & (one.end_date >= _today("-12 hours"))
+    )
+    holds: Expression = one.is_active & end.is_null(False) & is_earlier & ~fn.EXISTS(others)
+    return holds
+
+
+def change(
+    db: Database, key: Mapping[str, object], checked: Mapping[str, Any], end: str = "end_date"
+) -> MedicationSchedule | None:
+    """Change fields that are checked, one at least; *end* is what the caller calls the end date.
+
+    One statement. None where the schedule is absent or not theirs. Raises ValidationError, and
+    ConflictError (``LAST_ACTIVE_SCHEDULE``).
+    """
+    values = {**key, **checked}
+    if "time_of_day" in checked:
+        values["time_of_day"] = f"{checked['time_of_day']:%H:%M}"
+    if "days_of_week" in checked:
+        values["days_of_week"] = schedule_input.days_literal(checked["days_of_week"])
+    does_end = checked.get("end_date") is not None
+    rows = db.rows(_update(frozenset(checked), does_end), values)
+    if not rows:
+        return None
+    refusal, *schedule = rows[0]
+    if refusal == _DAYS:
+        raise validation.wrong_days()
+    if refusal == _DATES:
+        raise validation.wrong_dates(end)
+    if refusal == _LAST:
+        raise last_active(key)
+    return MedicationSchedule.from_row(*schedule)
+
+
+def last_active(key: Mapping[str, object]) -> ConflictError:
+    """Make the error for an end after which an active medication has no schedule that goes on."""
+    return ConflictError(
+        "no other schedule of the active medication goes on after that day: deactivate it instead",
+        "LAST_ACTIVE_SCHEDULE",
+        {"schedule_id": key["schedule_id"]},
+    )
+
+
+def _reached(*selected: Any) -> Any:
+    return reached_schedules(_TABLE.select(*selected), param("user_id"))
+
+
+def _locked(schedules: Any, lock: str) -> CTE:
+    made: CTE = schedules.for_update(lock, of=_TABLE).cte("locked", materialized=True)
+    return made
+
+
+@cache
+def _update(fields: frozenset[str], does_end: bool) -> Statement:
+    """Update *fields*; the first column is NULL, or names the rule that would break."""
+    if fields & _RULED:
+        return _update_by_rules(fields, does_end)
+    return statement(
+        _TABLE.update(_values(fields))
+        .from_(models.Medication, models.CareRecipient)
+        .where(
+            _IS_ASKED_FOR,
+            models.Medication.id == _TABLE.medication,
+            models.CareRecipient.id == models.Medication.recipient,
+            accessible_to(param("user_id")),
+        )
+        .returning(SQL("NULL"), *_SCHEDULE)
+    )
+
+
+def _update_by_rules(fields: frozenset[str], does_end: bool) -> Statement:
+    """Update *fields*, unless the merged row or, where it *does_end*, its siblings forbid it."""
+    # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
+    locked = (
+        family("FOR NO KEY UPDATE")
+        if does_end
+        else _locked(_reached(*_SCHEDULE).where(_IS_ASKED_FOR), "FOR UPDATE")
+    )
+    target = (
+        Select((locked,), (locked.c.id, _refusal(locked, fields, does_end).alias("refusal")))
+        .where(locked.c.id == param("schedule_id"))
+        .cte("target", materialized=True)
+    )
+    changed = (
+        _TABLE.update(_values(fields))
+        .from_(target)
+        .where(_TABLE.id == target.c.id, target.c.refusal.is_null())
+        .returning(*_SCHEDULE)
+        .cte("changed")
+    )
+    query = Select((target,), (target.c.refusal, *columns(changed, MedicationSchedule)))
+    return statement(
+        query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(
+            locked, target, changed
+        )
+    )
+
+
+def _refusal(locked: CTE, fields: frozenset[str], does_end: bool) -> Case:
+    merged = {
+        field: _cast(field) if field in fields else getattr(locked.c, field) for field in _RULED
+    }
+    rules = []
+    if fields & {"recurrence", "days_of_week"}:
+        is_weekly = merged["recurrence"] == Cast(SQL("'weekly'"), "recurrence_type_enum")
+        rules.append((is_weekly == merged["days_of_week"].is_null(), SQL(f"'{_DAYS}'")))
+    if fields & {"start_date", "end_date"}:
+        rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
+    if does_end:
+        rules.append((runs_out(locked, _cast("end_date")), SQL(f"'{_LAST}'")))
+    return Case(None, rules)
+
+
+def _values(fields: frozenset[str]) -> dict[Any, Any]:
+    values = {getattr(_TABLE, field): _cast(field) for field in fields}
+    return {**values, _TABLE.updated_at: fn.statement_timestamp()}
+
+
+def _cast(field: str) -> ColumnBase:
+    return param(field, _TYPES.get(field, "text"))

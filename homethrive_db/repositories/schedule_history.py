@@ -1,0 +1,125 @@
+"""Revisions of schedules: the old row ends, a new one goes on, and the past stays what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from peewee import Select, fn
+
+from homethrive_db import models, validation
+from homethrive_db.database import Database
+from homethrive_db.entities import MedicationSchedule, NewSchedule
+from homethrive_db.errors import ConflictError, ValidationError
+from homethrive_db.repositories import local_days, schedule_input
+from homethrive_db.repositories.schedule_changes import family, last_active, runs_out
+from homethrive_db.statements import Statement, columns, param, statement
+
+_TABLE = models.MedicationSchedule
+
+
+def _lock() -> Statement:
+    """Lock the schedule and its siblings; gives it, and what its end depends on.
+
+    FOR UPDATE, since that makes a dose wait which is marked meanwhile.
+    """
+    locked = family("FOR UPDATE")
+    query = Select(
+        (locked,),
+        (
+            locked.c.recipient_timezone,
+            runs_out(locked, param("end_date", "date")),
+            *columns(locked, MedicationSchedule),
+        ),
+    )
+    return statement(query.where(locked.c.id == param("schedule_id")).with_cte(locked))
+
+
+def _revise() -> Statement:
+    """End the schedule and insert its successor, unless a dose was taken or skipped since then."""
+    settled = [
+        fn.EXISTS(
+            model.select(model.id).where(
+                model.schedule == param("schedule_id"),
+                model.scheduled_for >= param("begins", "timestamptz"),
+            )
+        )
+        for model in (models.DoseTaken, models.DoseSkip)
+    ]
+    ended = (
+        _TABLE.update(
+            {
+                _TABLE.end_date: param("last_day", "date"),
+                _TABLE.updated_at: fn.statement_timestamp(),
+            }
+        )
+        .where(_TABLE.id == param("schedule_id"), *[~one for one in settled])
+        .returning(_TABLE.medication)
+        .cte("ended")
+    )
+    rows = schedule_input.ROWS
+    created = schedule_input.insertion((rows, ended), ended.c.medication_id)
+    query = Select((created,), columns(created, MedicationSchedule))
+    return statement(query.with_cte(rows, ended, created))
+
+
+_LOCK = _lock()
+_REVISE = _revise()
+
+
+def revise(
+    db: Database, key: Mapping[str, object], effective: date, changes: Mapping[str, Any]
+) -> MedicationSchedule | None:
+    """Revise a schedule; see ``ScheduleRepository.revise``. *changes* are checked.
+
+    Two statements in a transaction, not one: the doses have to be looked at by a statement that
+    begins when the lock is held. One that waits for its lock does not see what came meanwhile, and
+    a dose that was marked then would be due again. And Python alone knows when a day begins.
+    """
+    with db.atomic():
+        rows = db.rows(_LOCK, {**key, "end_date": changes.get("end_date")})
+        if not rows:
+            return None
+        recipient_zone, does_run_out, *row = rows[0]
+        old = MedicationSchedule.from_row(*row)
+        _check(old, effective)
+        if does_run_out:
+            raise last_active(key)
+        own_zone = old.timezone
+        zones = (recipient_zone, local_days.NODE_ZONE) if own_zone is None else (own_zone,)
+        created = db.first(
+            _REVISE,
+            MedicationSchedule.from_row,
+            **schedule_input.parameters([(None, _successor(old, effective, changes))]),
+            **key,
+            last_day=effective - timedelta(days=1),
+            begins=_beginning(effective, zones),
+        )
+        if created is None:
+            raise ConflictError(
+                "a dose of that day, or of a later one, is taken or skipped already",
+                "DOSES_RECORDED",
+                {"schedule_id": old.id},
+            )
+        return created
+
+
+def _check(old: MedicationSchedule, effective: date) -> None:
+    if effective <= old.start_date:
+        raise ValidationError.of("effective", "it must be after the schedule's start_date")
+    if old.end_date is not None and old.end_date < effective:
+        raise ConflictError(
+            "the schedule has ended by then: revise the one that follows it",
+            "SCHEDULE_ENDED",
+            {"schedule_id": old.id},
+        )
+
+
+def _successor(old: MedicationSchedule, effective: date, changes: Mapping[str, Any]) -> NewSchedule:
+    kept = {field: getattr(old, field) for field in validation.SCHEDULE}
+    return NewSchedule(**{**kept, **changes, "start_date": effective})
+
+
+def _beginning(day: date, zones: tuple[str, ...]) -> datetime:
+    return min(local_days.beginning(day, zone) for zone in zones)

@@ -1,0 +1,130 @@
+"""``homethrive-db report``: the table, and the calendar that stands alone."""
+
+from datetime import UTC, date, datetime, timedelta
+from html.parser import HTMLParser
+from uuid import uuid4
+
+import pytest
+
+from homethrive_db import Repositories, encode_dose_id
+from tests.process import run_command
+
+NAME = 'Ana "A" <Ortiz> & sons'
+REASON = "told to <fast>"
+FIRST = datetime(2025, 6, 2, 13, tzinfo=UTC)  # 08:00 in Chicago
+
+
+class Page(HTMLParser):
+    """Collects what a page shows and loads; fails where its tags do not match."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.titles, self.signs, self.loads = [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if tag not in {"meta"}:
+            self.open.append(tag)
+        if tag in {"script", "link", "img", "iframe"} or "src" in attributes:
+            self.loads.append(tag)
+        self.titles.append(attributes.get("title"))
+        self.signs.append(attributes.get("aria-label"))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def recipient(homethrive_committed_db, homethrive_committed_factory):
+    """Give somebody in Chicago who took two of three doses, and skipped one."""
+    factory = homethrive_committed_factory
+    profile = factory.own_profile(timezone="America/Chicago", display_name=NAME)
+    schedule = factory.schedule(
+        factory.medication(profile, name="Metformin <500 mg>"), time_of_day="08:00"
+    )
+    doses = Repositories(homethrive_committed_db).doses
+    for day in (0, 1):
+        due = FIRST + timedelta(days=day)
+        doses.record(profile.user_id, encode_dose_id(schedule.id, due), taken_at=due)
+    skipped = encode_dose_id(schedule.id, FIRST + timedelta(days=3))
+    doses.skip(profile.user_id, skipped, reason=REASON)
+    return profile
+
+
+def report(url, *arguments):
+    return run_command(
+        "report", *map(str, arguments), "--from", "2025-06-02", "--to", "2025-06-05", url=url
+    )
+
+
+def test_the_table_shows_each_medication_and_all(homethrive_committed_url, recipient):
+    done = report(homethrive_committed_url, recipient.id)
+    assert (done.returncode, done.stderr) == (0, "")
+    title, _, heading, _, medication, total = done.stdout.splitlines()
+    assert title.strip() == f"{NAME}, 2 June 2025 to 5 June 2025 (America/Chicago)"
+    assert heading.split() == ["Medication", "Due", "Taken", "Late", "Missed", "Skipped", "Rate"]
+    assert medication.split() == ["Metformin", "<500", "mg>", *["4", "2", "0", "1", "1", "66", "%"]]
+    assert total.split() == ["All", "medications", *["4", "2", "0", "1", "1", "66", "%"]]
+    assert max(map(len, done.stdout.splitlines())) <= 90
+
+
+def test_the_calendar_stands_alone_and_shows_each_dose(
+    homethrive_committed_url, recipient, tmp_path
+):
+    path = tmp_path / "calendar.html"
+    done = report(homethrive_committed_url, recipient.id, "--html", path)
+    assert f"Wrote {path}" in done.stdout
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.loads == []
+    assert NAME in "".join(page.text)
+    assert "08:00 Metformin <500 mg>: missed" in page.titles
+    assert f"08:00 Metformin <500 mg>: skipped ({REASON})" in page.titles
+    assert page.signs.count("taken") == 2 + 1  # and once in the legend
+    assert "66 %" in page.text
+
+
+def test_by_default_it_shows_four_weeks_up_to_today(homethrive_committed_url, recipient):
+    done = run_command("report", str(recipient.id), url=homethrive_committed_url)
+    today = datetime.now(UTC).astimezone().date()
+    days = {today + timedelta(days=number) for number in (-1, 0, 1)}
+    assert any(
+        f"{day - timedelta(days=27):%-d %B %Y} to {day:%-d %B %Y}" in done.stdout for day in days
+    )
+
+
+def test_doses_at_times_of_before_are_listed(
+    homethrive_committed_url, homethrive_committed_db, recipient
+):
+    repositories = Repositories(homethrive_committed_db)
+    (schedule,) = repositories.schedules.list_by_recipient(recipient.user_id, recipient.id)
+    repositories.schedules.update(
+        recipient.user_id, schedule.id, time_of_day="10:00", start_date=date(2025, 1, 1)
+    )
+    done = report(homethrive_committed_url, recipient.id)
+    assert "schedules have no dose: 2" in done.stdout
+    assert "Mon 2 Jun 08:00" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [(uuid4(), "no such care recipient"), ("nobody", "recipient: a UUID expected")],
+)
+def test_who_is_not_there_is_one_clear_line(homethrive_committed_url, argument, says):
+    failed = report(homethrive_committed_url, argument)
+    assert failed.returncode == 2
+    assert says in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_a_stretch_that_ends_before_it_starts_is_refused(homethrive_committed_url, recipient):
+    failed = run_command(
+        "report", str(recipient.id), "--from", "2025-06-05", "--to", "2025-06-01",
+        url=homethrive_committed_url,
+    )  # fmt: skip
+    assert failed.returncode == 2
+    assert "start: it must not be after end" in failed.stderr
