@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from click.testing import CliRunner
 
-from benchmarks import report
+from benchmarks import memory, report
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
@@ -61,3 +61,15 @@ def test_every_public_method_is_measured_or_left_out_for_a_reason():
     measured = {call.name.partition(",")[0] for call in CALLS}
     assert measured | LEFT_OUT.keys() == methods
     assert not measured & LEFT_OUT.keys()
+
+
+def test_memory_is_measured_of_processes_that_end_well():
+    few = ["--lines", "200", "--rows", "2000"]
+    done = CliRunner().invoke(memory.main, few, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert [line.split()[:2] for line in done.output.splitlines()] == [
+        ["iter_by_recipient", "200"],
+        ["iter_by_recipient", "2,000"],
+        ["homethrive-db", "record"],
+        ["homethrive-db", "record"],
+    ]
