@@ -34,7 +34,10 @@ def peak(arguments: list[str], **environment: str) -> tuple[float, int]:
     """Run a process; give its seconds and the most that it held, in kilobytes."""
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603  # this program's own
-        arguments, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        arguments,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
