@@ -27,6 +27,11 @@ class Call:
     writes: bool = False
 
     @property
+    def is_long(self) -> bool:
+        """Say whether a few times are enough: the others take a second for a batch."""
+        return "mark_taken_many" in self.name
+
+    @property
     def incomparable(self) -> frozenset[str]:
         """Name the fields of the answer that nobody can foresee, or not everybody gives."""
         if self.name == "medications.create_with_schedules":
