@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,7 +19,6 @@ from benchmarks.fill import SCALES, Households, filled
 from benchmarks.latency import round_trips
 from benchmarks.report import means, pictures, table
 from homethrive_db import Database, Repositories, create_db
-from homethrive_db.slots import Slot
 
 
 @click.command()
@@ -70,7 +68,7 @@ def _measure(db: Database, households: Households, rounds: int, repeats: int) ->
         contenders = [
             Contender(OURS, Repositories(db), nullcontext),
             Contender(ByHand.name, ByHand(connection), nullcontext),
-            Contender(DIRECT, Repositories(_direct(connection)), nullcontext),
+            Contender(DIRECT, Repositories(_direct(db)), nullcontext),
             *_others(connection),
         ]
         check(contenders, connection, households)
@@ -86,13 +84,12 @@ def _measure(db: Database, households: Households, rounds: int, repeats: int) ->
             yield complete
 
 
-def _direct(connection: Any) -> Database:
-    """Make a database in direct mode whose one connection is that of all contenders."""
-    db = create_db("postgresql://", prepared=True)
-    db._state.set_connection(connection)
-    db._state.slot = Slot()
-    db._state.slot.connection = connection
-    return db
+def _direct(db: Database) -> Database:
+    """Make a database in direct mode that has the connection of *db* in this thread."""
+    direct = create_db("postgresql://", prepared=True)
+    direct._state.set_connection(db.connection())
+    direct._state.slot = db._state.slot
+    return direct
 
 
 def _others(connection: object) -> Iterator[Contender]:

@@ -20,10 +20,15 @@ def request_cancel(connection: Any) -> None:
     if libpq is None:
         return
     handle = libpq.PQgetCancel(connection.pgconn_ptr)
-    if handle:
-        threading.Thread(
-            target=_ask, args=[libpq, handle], name="homethrive_db cancel", daemon=True
-        ).start()
+    if not handle:
+        return
+    asking = threading.Thread(
+        target=_ask, args=[libpq, handle], name="homethrive_db cancel", daemon=True
+    )
+    try:
+        asking.start()
+    except RuntimeError:  # there are too many threads, or the program ends: the cut has to do
+        libpq.PQfreeCancel(handle)
 
 
 def _ask(libpq: Any, handle: int) -> None:

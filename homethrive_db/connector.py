@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -20,18 +21,23 @@ _TIMESTAMPTZ_OID = 1184
 _UUID_OIDS = (2950, 2951)
 
 # Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
+# A read is then repeated once, which takes another connect: all of it is to end within 30 seconds.
 CONNECTION_DEFAULTS = {
     "application_name": "homethrive_db",
     "connect_timeout": "10",
-    "keepalives_idle": "10",
+    "keepalives_idle": "5",
     "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
 }
 
 
 class Credentials(Protocol):
-    """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say."""
+    """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say.
+
+    Where its attribute ``verify_tls`` is true, they are given only to a server whose certificate
+    is checked, unless the URL chooses another ``sslmode``.
+    """
 
     def __call__(self, *, refresh: bool) -> Mapping[str, str]:
         """Give them; anew where the server has just refused the former ones (*refresh*)."""
@@ -73,10 +79,12 @@ class Connector:
             anew = self._credentials(refresh=True)
             if anew == given:
                 raise
-        return _open({**self.parameters, **anew}, None if seconds is None else seconds - spent)
+        if seconds is not None:
+            seconds = max(0.0, seconds - (time.monotonic() - started))
+        return _open({**self.parameters, **anew}, seconds)
 
     def _connect_timeout(self) -> float:
-        return float(self.parameters.get("connect_timeout") or "inf")
+        return float(self.parameters.get("connect_timeout") or 0) or math.inf
 
 
 def _open(parameters: Mapping[str, Any], seconds: float | None) -> Any:

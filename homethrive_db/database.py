@@ -32,6 +32,8 @@ Row = tuple[Any, ...]
 _KEPT_ROWS = 100
 """A cursor keeps its rows until it is used again: with more it is made anew."""
 
+_STARTUP_VARIABLES = ("PGOPTIONS", "PGGEQO")  # libpq sends what they say
+
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
 
 
@@ -164,18 +166,15 @@ class Database(TransactionalPool):
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
         rows: list[Row]
         if self.query_hooks:
-            rows = self.execute_sql(sql, values).fetchall()
+            rows = self.execute_own(sql, values).fetchall()
             return rows
         connection = self._live_connection()
         slot = self._state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
         cursor, slot.cursor = slot.cursor or connection.cursor(), None
         deadline = self._limits.deadline
-        if deadline is None:
+        with slot.call if deadline is None else deadline.watching(connection):
             cursor.execute(sql, values)
-        else:
-            with deadline.watching(connection):
-                cursor.execute(sql, values)
         rows = cursor.fetchall()
         if len(rows) <= _KEPT_ROWS:
             slot.cursor = cursor
@@ -218,17 +217,24 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
     if options.proxy:
-        if "options" in parameters:
-            raise ConfigurationError(
-                "options: a proxy refuses them at startup; ALTER ROLE … SET does the same"
-            )
-        parameters = {**settings.verified_tls(), **parameters}
+        _refuse_what_a_proxy_does(parameters)
+    if options.proxy or getattr(options.credentials, "verify_tls", False):
+        parameters = settings.with_verified_tls(parameters)
     return Database(settings.describe(parameters), options, **parameters)
+
+
+def _refuse_what_a_proxy_does(parameters: Mapping[str, Any]) -> None:
+    found = [name for name in ("options", "replication") if parameters.get(name)]
+    found += [name for name in _STARTUP_VARIABLES if os.environ.get(name)]
+    if found:
+        raise ConfigurationError(
+            f"{', '.join(found)}: a proxy refuses it at startup; ALTER ROLE … SET does the same"
+        )
 
 
 # What the models are bound to: plain Peewee queries go to the process's own database.
 process_database = DatabaseProxy()
-_process_lock = threading.Lock()
+_process_lock = threading.RLock()  # a handler of a signal may close what is just being made
 os.register_at_fork(  # a child finds it free, and what it guards whole
     before=_process_lock.acquire,
     after_in_parent=_process_lock.release,
@@ -263,4 +269,4 @@ def check_connection(db: Database | None = None) -> None:
     """
     db = db or get_db()
     with db.borrowed(), Translation(nothing_written=True):
-        db.execute_sql("SELECT 1")
+        db.execute_own("SELECT 1")

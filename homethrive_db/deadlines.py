@@ -7,6 +7,8 @@ it: only a clock on this side does. One thread of the process watches it; it sta
 from __future__ import annotations
 
 import heapq
+import logging
+import math
 import socket
 import threading
 import time
@@ -21,8 +23,13 @@ import psycopg2
 from homethrive_db.cancel import request_cancel
 from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
 
-_CANCEL_SECONDS = 0.15
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 0.15
 """How long a cancelled statement may take to end before its connection is cut."""
+
+_TIDY_AT = 1000
+"""How many alarms are in the queue before those that were called off are thrown away."""
 
 
 class Deadline:
@@ -45,10 +52,12 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         """Set the alarms."""
+        if self.at == math.inf:
+            return self
         if self._gently:
             self._alarms.append(_clock.set(self.at, self._cancel))
         self._alarms.append(
-            _clock.set(self.at + (_CANCEL_SECONDS if self._gently else 0), self._cut)
+            _clock.set(self.at + (CANCEL_SECONDS if self._gently else 0), self._cut)
         )
         return self
 
@@ -144,19 +153,28 @@ class _AlarmClock:
         self._changed = threading.Condition()
         self._queue: list[tuple[float, int, Alarm]] = []
         self._numbers = count()
+        self._tidy_at = _TIDY_AT
         self._is_running = False
 
     def set(self, at: float, action: Callable[[], object]) -> Alarm:
         """Have *action* called at *at*, by ``time.monotonic``."""
         alarm = Alarm(action)
         with self._changed:
+            if len(self._queue) >= self._tidy_at:
+                self._tidy()
             heapq.heappush(self._queue, (at, next(self._numbers), alarm))
             if not self._is_running:
-                self._is_running = True
                 threading.Thread(target=self._run, name="homethrive_db", daemon=True).start()
+                self._is_running = True
             elif self._queue[0][2] is alarm:
                 self._changed.notify()
         return alarm
+
+    def _tidy(self) -> None:
+        """Throw away what was called off: a busy program sets more alarms than it lets ring."""
+        self._queue = [entry for entry in self._queue if entry[2].action is not None]
+        heapq.heapify(self._queue)
+        self._tidy_at = max(_TIDY_AT, 2 * len(self._queue))
 
     def _run(self) -> None:
         while True:
@@ -166,7 +184,14 @@ class _AlarmClock:
                     self._changed.wait(seconds)
                 action = heapq.heappop(self._queue)[2].action
             if action is not None:
-                action()
+                self._ring(action)
+                action = None  # it may keep a pool alive
+
+    def _ring(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception:  # the other alarms are still to ring
+            logger.exception("an alarm failed")
 
 
 _clock = _AlarmClock()

@@ -120,6 +120,8 @@ class MigrationError(HomethriveDbError):
 
 CONNECTION_LOST = "CONNECTION_LOST"
 DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+READ_ONLY = "READ_ONLY"
+_CUT_OFF = frozenset({CONNECTION_LOST, DEADLINE_EXCEEDED})
 
 TRANSACTION_ABORTED = (
     "a statement of the transaction had failed, so nothing of it is written; "
@@ -201,6 +203,13 @@ def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbEr
             details,
             retryable=True,
         )
+    if state == "25006":
+        return UnavailableError(
+            "nothing is written here now: the server is in recovery, or the transaction read-only",
+            READ_ONLY,
+            details,
+            retryable=True,
+        )
     if state[:2] in _UNAVAILABLE_CLASSES:
         return UnavailableError(
             f"the database cannot serve now ({state})",
@@ -273,6 +282,10 @@ class Translation:
         """Raise our error in place of the driver's; let every other one pass."""
         if error is None:
             return
+        if isinstance(error, UnavailableError) and error.code in _CUT_OFF:
+            error.retryable |= self._nothing_written
+            if error.__context__ is not None and quotes_values(error.__context__):
+                error.__context__ = None
         ours = translate(error, nothing_written=self._nothing_written)
         if ours is None:
             return

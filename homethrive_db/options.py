@@ -31,11 +31,14 @@ class DatabaseOptions:
     """After how long an idle one is asked whether it still answers."""
     check_timeout: float = 2
     """How long it may take to answer."""
+    call_timeout: float | None = 25
+    """How long a repository statement, a BEGIN, a COMMIT or a ROLLBACK may wait for its answer; 0
+    and None: for ever. Plain Peewee queries may take any time; ``db.deadline`` takes its place."""
     credentials: Credentials | None = field(default=None, repr=False)
     """Gives user and password for each physical connection, in place of those of the URL."""
     leak_after: float | None = None
     """When a connection that is still held is logged, with the stack that took it. It costs a few
-    microseconds a call."""
+    microseconds a call. None: never."""
     settle_commits: bool = False
     """Whether to ask the server what became of a COMMIT whose answer did not come. It costs each
     transaction one more round trip, before COMMIT."""

@@ -8,14 +8,13 @@ alone.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import peewee
@@ -23,35 +22,18 @@ import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from homethrive_db import deadlines
+from homethrive_db.calls import Call
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
 from homethrive_db.deadlines import Deadline, cut, exceeded
-from homethrive_db.errors import CONNECTION_LOST, UnavailableError
+from homethrive_db.errors import CONNECTION_LOST, Translation, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot, Slots
+from homethrive_db.stats import PoolStats
+from homethrive_db.watch import Watch
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """What a pool did, and does."""
-
-    size: int
-    """How many connections may be open at once."""
-    in_use: int
-    idle: int
-    waiting: int
-    """How many threads wait for a connection."""
-    wait_seconds: float
-    """How long all waits so far took, together."""
-    opened: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    """How many connections were given up, by cause: ``dead`` and ``unresponsive`` (found so before
-    use), ``expired``, ``idle``, ``lost`` (in use), ``unclean`` (returned inside a transaction),
-    ``leaked`` (its thread had ended), ``closed`` (on request)."""
 
 
 class _Limits(threading.local):
@@ -73,6 +55,7 @@ class Pool(PooledPostgresqlDatabase):
         self.options = options
         self._connector = Connector(self.connect_params, options.credentials)
         self._slots = Slots(options.max_connections)
+        self._watch = Watch(self._slots, options)
         self._limits = _Limits()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
@@ -91,8 +74,8 @@ class Pool(PooledPostgresqlDatabase):
                 return False
             raise peewee.OperationalError("Connection already opened.")
         slot = self._check_out()
+        state.slot = slot  # first: whoever is interrupted in between must not return another
         state.set_connection(slot.connection)
-        state.slot = slot
         return True
 
     def close(self) -> bool:
@@ -123,7 +106,8 @@ class Pool(PooledPostgresqlDatabase):
 
         Whoever still uses one gets UnavailableError.
         """
-        stale = self._slots.held_since(time.monotonic() - age)
+        since = time.monotonic() - age
+        stale = [slot for slot in self._slots.held() if slot.taken_at < since]
         for slot in stale:
             _cut(slot)
         return len(stale)
@@ -152,7 +136,7 @@ class Pool(PooledPostgresqlDatabase):
 
         A statement under way is cancelled on the server; where nothing answers its connection is
         cut. Raises UnavailableError (``DEADLINE_EXCEEDED``). Inside another deadline the nearer
-        one holds.
+        one holds. It takes the place of ``call_timeout``: ``deadline(math.inf)`` ends that one.
         """
         outer = self.current_deadline()
         at = time.monotonic() + seconds
@@ -171,6 +155,7 @@ class Pool(PooledPostgresqlDatabase):
         inherited = [slot.connection or slot.leftover for slot in self._slots.everything()]
         self._lock = threading.Lock()
         self._slots = Slots(self.options.max_connections)
+        self._watch = Watch(self._slots, self.options)
         self._limits = _Limits()
         self._opened = 0
         self._dropped = Counter()
@@ -219,12 +204,31 @@ class Pool(PooledPostgresqlDatabase):
         self._state.conn = slot.connection
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Execute, within the deadline of the thread if it has one."""
-        deadline = self.current_deadline()
-        if deadline is None:
-            return super().execute_sql(sql, params)
-        with deadline.watching(self._live_connection()):
-            return super().execute_sql(sql, params)
+        """Execute, within the deadline of the thread if it has one.
+
+        Raises Peewee's errors, except where the connection is lost: then UnavailableError.
+        """
+        connection, deadline = self._live_connection(), self.current_deadline()
+        try:
+            with nullcontext() if deadline is None else deadline.watching(connection):
+                return super().execute_sql(sql, params)
+        except peewee.PeeweeException:
+            if not connection.closed:
+                raise
+            rolled_back = self.in_transaction() and not sql.startswith("COMMIT")
+            with Translation(nothing_written=rolled_back):
+                raise
+
+    def execute_own(self, sql: str, params: Any = None) -> Any:
+        """Execute what the package itself sends: within ``call_timeout`` too."""
+        with self.calling():
+            return self.execute_sql(sql, params)
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Limit the statement of the block to ``call_timeout``, unless there is a deadline."""
+        self._live_connection()
+        call: Call = self._state.slot.call
+        return call if self.current_deadline() is None else nullcontext()
 
     def _check_out(self) -> Slot:
         timeout, deadline = self.options.pool_timeout, self.current_deadline()
@@ -245,8 +249,7 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
             self._slots.give_up(slot)
             raise
-        if self.options.leak_after is not None:
-            self._watch(slot, self.options.leak_after)
+        self._watch.note_taken(slot)
         return slot
 
     def _check_in(self, slot: Slot) -> None:
@@ -257,9 +260,7 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "lost")
         elif connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self._drop(slot, "unclean")
-        if slot.alarm is not None:
-            slot.alarm.action = None
-            slot.alarm = None
+        slot.stack = None
         if slot.connection is None:
             self._slots.give_up(slot)
             return
@@ -269,15 +270,21 @@ class Pool(PooledPostgresqlDatabase):
 
     def _open(self, slot: Slot) -> None:
         """Put a new connection into a slot that this thread holds."""
-        deadline = self.current_deadline()
-        connection = self._connector.connect(None if deadline is None else deadline.seconds_left())
+        connection = self._connector.connect(self._seconds_left())
         slot.connection = connection
+        slot.call = Call(connection)
         slot.prepared = {}
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         self._liveness.begin(slot)
+        self._watch.begin()
         self._opened += 1
         if self.server_version is None:
             self._set_server_version(connection)
+
+    def _seconds_left(self) -> float | None:
+        """Tell how much time the deadline of this thread leaves; None where it has none."""
+        deadline = self.current_deadline()
+        return None if deadline is None or deadline.at == math.inf else deadline.seconds_left()
 
     def _drop(self, slot: Slot, cause: str) -> None:
         connection, slot.connection, slot.cursor = slot.connection, None, None
@@ -296,21 +303,6 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
         for slot in taken:  # closing them here would wait for what their threads do
             _cut(slot)
-
-    def _watch(self, slot: Slot, seconds: float) -> None:
-        """Log a connection that is held for longer than *seconds*, with the stack that took it."""
-        holder = threading.current_thread().name
-        stack = traceback.StackSummary.extract(traceback.walk_stack(None), lookup_lines=False)
-
-        def tell() -> None:
-            logger.warning(
-                "a connection has been held for more than %g s by %s; it was taken at\n%s",
-                seconds,
-                holder,
-                "".join(reversed(stack.format())),
-            )
-
-        slot.alarm = deadlines.call_at(slot.taken_at + seconds, tell)
 
 
 def _cut(slot: Slot) -> None:

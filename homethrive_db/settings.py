@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -16,6 +16,13 @@ from homethrive_db.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Amazon Linux, Red Hat
+    "/etc/ssl/cert.pem",  # macOS
+)
+"""Where machines keep the certificates that they trust, if Python's OpenSSL looks elsewhere."""
 
 SERVER_SCHEME = "postgresql://"
 EMBEDDED_SCHEME = "embedded://"
@@ -129,15 +136,20 @@ def connection_parameters(url: str) -> dict[str, str]:
     return parameters
 
 
-def verified_tls() -> dict[str, str]:
-    """Give libpq's keywords for TLS with a server whose certificate is checked, name included.
+def with_verified_tls(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Add libpq's keywords for TLS with a server whose certificate is checked, name included.
 
-    Against the machine's own certificates: libpq would look for a file in the home folder.
+    Against the machine's own certificates: libpq would look for a file in the home folder. Where
+    *parameters* choose a mode that checks nothing no file is named: given one, libpq does check.
     """
     import ssl  # here: a tenth of what the package takes to import
 
-    authorities = ssl.get_default_verify_paths()
-    return {"sslmode": "verify-full", "sslrootcert": authorities.cafile or "system"}
+    mode = parameters.get("sslmode") or "verify-full"
+    if not mode.startswith("verify-"):
+        return dict(parameters)
+    authorities = (ssl.get_default_verify_paths().cafile, *AUTHORITIES)
+    there = (file for file in authorities if file and os.path.isfile(file))
+    return {"sslrootcert": next(there, "system"), **parameters, "sslmode": mode}
 
 
 def describe(parameters: Mapping[str, str]) -> str:

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from traceback import StackSummary
 from typing import Any
 
-from homethrive_db.deadlines import Alarm
+from homethrive_db.calls import Call
 from homethrive_db.errors import PoolTimeoutError
 
 
@@ -16,7 +17,7 @@ class Slot:
     """A place in a pool, and the connection that is in it."""
 
     __slots__ = (
-        "alarm",
+        "call",
         "connection",
         "cursor",
         "expires_at",
@@ -28,6 +29,7 @@ class Slot:
         "prepared",
         "returned_at",
         "returned_at_clock",
+        "stack",
         "taken_at",
     )
 
@@ -35,6 +37,8 @@ class Slot:
         self.connection: Any = None
         self.cursor: Any = None
         """Made once for many statements: that costs as much as the rest of a call."""
+        self.call: Call | None = None
+        """What its connection is doing."""
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None
@@ -48,8 +52,8 @@ class Slot:
         self.returned_at_clock = 0.0
         self.expires_at = 0.0
         self.invocation: str | None = None
-        self.alarm: Alarm | None = None
-        """Tells that it has been held for long."""
+        self.stack: StackSummary | None = None
+        """Where it was taken, to be told if it is held for long."""
 
     def holder(self, now: float) -> str:
         """Say who holds it, and since when."""
@@ -72,7 +76,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
         self._came_free = threading.Condition(self._lock)
         self._idle: list[Slot] = []
         self._held: set[Slot] = set()
@@ -80,15 +84,18 @@ class Slots:
         self._wait_seconds = 0.0
 
     def take(self, timeout: float) -> Slot:
-        """Take an idle slot, an empty one, or that of a thread that died.
+        """Take an idle slot, an empty one, or one whose owner is gone.
+
+        That is a thread that died; and this one, which has none: it was interrupted while it took
+        that one, or returned it.
 
         Raises PoolTimeoutError where none comes free in *timeout* seconds.
         """
         owner = threading.current_thread()
         with self._lock:
-            slot = self._find()
+            slot = self._find(owner)
             if slot is None:
-                slot = self._wait(timeout)
+                slot = self._wait(owner, timeout)
             slot.owner = owner
             slot.taken_at = time.monotonic()
             self._held.add(slot)
@@ -123,10 +130,10 @@ class Slots:
             self._came_free.notify_all()
             return idle, list(taken)
 
-    def held_since(self, at: float) -> list[Slot]:
-        """List the slots that were taken before *at*, by ``time.monotonic``."""
+    def held(self) -> list[Slot]:
+        """List the slots that somebody has taken."""
         with self._lock:
-            return [slot for slot in self._held if slot.taken_at < at]
+            return list(self._held)
 
     def adopt(self, slot: Slot) -> None:
         """Count a slot that this thread holds already."""
@@ -142,20 +149,20 @@ class Slots:
         """List every slot without the lock, for a process that has just been forked."""
         return [*self._idle, *self._held]
 
-    def _find(self) -> Slot | None:
+    def _find(self, owner: threading.Thread) -> Slot | None:
         if self._idle:
             return self._idle.pop()
         if len(self._held) < self.size:
             return Slot()
         for slot in self._held:
-            if slot.owner is not None and not slot.owner.is_alive():
+            if slot.owner is None or slot.owner is owner or not slot.owner.is_alive():
                 self._held.remove(slot)
                 successor = Slot()
                 successor.leftover = slot.connection
                 return successor
         return None
 
-    def _wait(self, timeout: float) -> Slot:
+    def _wait(self, owner: threading.Thread, timeout: float) -> Slot:
         started = time.monotonic()
         self._waiting += 1
         try:
@@ -164,7 +171,7 @@ class Slots:
                 if left <= 0:
                     raise self._timed_out(timeout)
                 self._came_free.wait(min(left, 1.0))  # owners die without a notice
-                slot = self._find()
+                slot = self._find(owner)
                 if slot is not None:
                     return slot
         finally:

@@ -25,6 +25,7 @@ from peewee import (
     NodeList,
     PostgresqlDatabase,
     Query,
+    RawQuery,
     Select,
     fn,
 )
@@ -40,6 +41,8 @@ T = TypeVar("T")
 PROXY_BYTES = 16_000
 """The length of a statement that does not pin a session of RDS Proxy, with a margin."""
 _SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
+
+AnyQuery = Query | RawQuery
 
 # Knows PostgreSQL's dialect and no server: compiling does no I/O.
 _DIALECT = PostgresqlDatabase(None)
@@ -70,7 +73,9 @@ class Statement:
 
     __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_prepared", "_query")
 
-    def __init__(self, query: Query, declared: FrameType, *, is_idempotent: bool = False) -> None:
+    def __init__(
+        self, query: AnyQuery, declared: FrameType, *, is_idempotent: bool = False
+    ) -> None:
         self._query = query
         self._declared = (declared.f_globals, declared.f_code.co_name)
         self._is_idempotent = is_idempotent
@@ -112,7 +117,7 @@ class Statement:
         return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
 
 
-def statement(query: Query, *, is_idempotent: bool = False) -> Statement:
+def statement(query: AnyQuery, *, is_idempotent: bool = False) -> Statement:
     """Declare *query* as a statement; its ``param`` values come with each call.
 
     *is_idempotent* says that a write may be repeated where its answer was lost.
@@ -180,7 +185,7 @@ def portions(
     yield items[start:]
 
 
-def _compile(query: Query) -> str:
+def _compile(query: AnyQuery) -> str:
     """Compile to SQL, with the values that the query itself holds written out."""
     context: Any = _DIALECT.get_sql_context()
     sql, values = context.sql(query).query()

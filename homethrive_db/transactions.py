@@ -12,6 +12,7 @@ from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
     CONNECTION_LOST,
     DEADLINE_EXCEEDED,
+    READ_ONLY,
     TRANSACTION_ABORTED,
     CommitUncertainError,
     HomethriveDbError,
@@ -25,6 +26,7 @@ from homethrive_db.pool import Pool
 T = TypeVar("T")
 
 _SETTLE_SECONDS = 10.0
+_SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 _UNCERTAIN = "the connection was lost during COMMIT: all of it is written, or nothing"
 
 
@@ -73,11 +75,11 @@ class TransactionalPool(Pool):
             statement = f"BEGIN TRANSACTION ISOLATION LEVEL {level}"
         with Translation(nothing_written=True):
             try:
-                self.execute_sql(statement)  # and not cursor().execute(), which knows no deadline
-            except PeeweeException:
-                if not self._state.conn.closed:
+                self.execute_own(statement)  # and not cursor().execute(), which knows no deadline
+            except UnavailableError as error:
+                if error.code != CONNECTION_LOST:
                     raise
-                self.execute_sql(statement)
+                self.execute_own(statement)
 
     def commit(self) -> None:
         """Send COMMIT.
@@ -90,7 +92,7 @@ class TransactionalPool(Pool):
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():
-                cursor = self.execute_sql("COMMIT")
+                cursor = self.execute_own("COMMIT")
         except UnavailableError as error:
             if error.retryable:
                 raise
@@ -105,7 +107,7 @@ class TransactionalPool(Pool):
     def _transaction_id(self) -> str | None:
         """Ask which transaction this is; None where it has written nothing."""
         with Translation(nothing_written=True):
-            row = self.execute_sql("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+            row = self.execute_own("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
         found: str | None = row[0]
         return found
 
@@ -113,11 +115,11 @@ class TransactionalPool(Pool):
         """Return if the transaction has been committed; raise whether it was rolled back."""
         outcome = None
         for _ in attempts(self._within_deadline(_SETTLE_SECONDS)):
-            with suppress(UnavailableError), Translation(nothing_written=True):
+            with suppress(HomethriveDbError), Translation(nothing_written=True):
                 if self._state.conn.closed:
                     self.renew()
                 query = "SELECT pg_xact_status(%s::xid8)"
-                outcome = self.execute_sql(query, (transaction_id,)).fetchone()[0]
+                outcome = self.execute_own(query, (transaction_id,)).fetchone()[0]
             if outcome == "committed":
                 return
             if outcome == "aborted":
@@ -130,9 +132,12 @@ class TransactionalPool(Pool):
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Execute; a savepoint of a lost transaction has gone with it, and needs no rollback."""
-        if sql.startswith("ROLLBACK TO SAVEPOINT") and self._state.conn.closed:
+        if not sql.startswith(_SAVEPOINTS):
+            return super().execute_sql(sql, params)
+        if sql.startswith("ROLLBACK") and self._state.conn.closed:
             return None
-        return super().execute_sql(sql, params)
+        with Translation(nothing_written=True), self.calling():
+            return super().execute_sql(sql, params)
 
     def rollback(self) -> None:
         """Send ROLLBACK, unless the connection is gone: then the server has rolled back."""
@@ -141,7 +146,7 @@ class TransactionalPool(Pool):
             return
         try:
             with Translation(nothing_written=True):
-                self.execute_sql("ROLLBACK")
+                self.execute_own("ROLLBACK")
         except UnavailableError:
             connection.close()
 
@@ -149,9 +154,9 @@ class TransactionalPool(Pool):
         """Call *function* in a transaction, and again as long as nothing of it was written.
 
         It is repeated, for *patience* seconds and with pauses that grow, where the server cannot
-        be reached, the connection is lost before COMMIT was sent, or another transaction was in
-        the way (40001, 40P01): so it must do nothing that a rollback does not undo. Inside a
-        block of the caller's it is called once, in a savepoint.
+        be reached or is in recovery, the connection is lost before COMMIT was sent, or another
+        transaction was in the way (40001, 40P01): so it must do nothing that a rollback does not
+        undo. Inside a block of the caller's it is called once, in a savepoint.
 
         Raises what *function* raises, and CommitUncertainError as ``commit`` does.
         """
@@ -163,8 +168,12 @@ class TransactionalPool(Pool):
                 with self.atomic():
                     return function()
             except (UnavailableError, PeeweeException) as error:
-                if is_last or not _may_be_repeated(error):
+                # Plain Peewee queries raise Peewee's errors, all before COMMIT.
+                ours = translate(error, nothing_written=True) or error
+                if is_last or not _may_be_repeated(ours):
                     raise
+                if getattr(ours, "code", None) == READ_ONLY:
+                    self.close_idle()  # what takes writes by now may be another server
         raise AssertionError("the last attempt returns or raises")
 
     def _within_deadline(self, seconds: float) -> float:
@@ -172,15 +181,11 @@ class TransactionalPool(Pool):
         return seconds if deadline is None else min(seconds, deadline.seconds_left())
 
 
-def _may_be_repeated(error: UnavailableError | PeeweeException) -> bool:
-    """Say whether a transaction that failed so wrote nothing, and may succeed the next time.
-
-    Plain Peewee queries of the transaction raise Peewee's errors, all before its COMMIT.
-    """
-    ours = translate(error, nothing_written=True) or error
+def _may_be_repeated(error: Exception) -> bool:
+    """Say whether a transaction that failed so wrote nothing, and may succeed the next time."""
     return (
-        isinstance(ours, UnavailableError)
-        and ours.retryable
-        and not isinstance(ours, PoolTimeoutError)
-        and ours.code != DEADLINE_EXCEEDED
+        isinstance(error, UnavailableError)
+        and error.retryable
+        and not isinstance(error, PoolTimeoutError)
+        and error.code != DEADLINE_EXCEEDED
     )

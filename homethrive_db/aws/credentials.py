@@ -37,9 +37,8 @@ def create_db(*, max_connections: int = 10, pool_timeout: float = 30, **options:
     """
     address, credentials = _from_environment()
     user = credentials(refresh=False)["user"]  # and what is wrong with the settings shows now
-    keywords = {**settings.verified_tls(), **address, "user": user, "credentials": credentials}
-    keywords |= options
-    if keywords["sslmode"] not in _TLS:
+    keywords = {**address, "user": user, "credentials": credentials, **options}
+    if keywords.get("sslmode", "verify-full") not in _TLS:
         raise ConfigurationError(f"sslmode: TLS is required, so one of {', '.join(sorted(_TLS))}")
     keywords.setdefault("proxy", settings.Settings.from_environment().proxy)
     pool = {"max_connections": max_connections, "pool_timeout": pool_timeout}
@@ -54,7 +53,7 @@ def connection_parameters() -> dict[str, str]:
     secret that cannot be used and a missing extra, and UnavailableError where AWS does not answer.
     """
     address, credentials = _from_environment()
-    return {**settings.verified_tls(), **address, **credentials(refresh=False)}
+    return settings.with_verified_tls({**address, **credentials(refresh=False)})
 
 
 def _from_environment() -> tuple[dict[str, str], Credentials]:
@@ -90,6 +89,8 @@ class SecretCredentials:
     asked after pauses that grow, up to 5 seconds.
     """
 
+    verify_tls = True
+
     def __init__(self, arn: str) -> None:
         self._arn = arn
         self.secret: Mapping[str, object] = _read_secret(arn)
@@ -118,6 +119,8 @@ class SecretCredentials:
 
 class TokenCredentials:
     """A user of IAM, whose tokens are made here and used for ten minutes."""
+
+    verify_tls = True
 
     def __init__(self, host: str, port: str, user: str) -> None:
         self._host = host

@@ -148,5 +148,6 @@ def _step(title: str) -> Iterator[_Step]:
 
 def _line(text: str, seconds: float) -> None:
     """Print a line with its duration at the right."""
-    duration = click.style(f"{seconds:.2f} s".rjust(WIDTH + 8 - len(click.unstyle(text))), dim=True)
+    room = WIDTH + 8 - len(click.unstyle(text))
+    duration = click.style(f" {seconds:.2f} s".rjust(room), dim=True)
     click.echo(f"{text}{duration}")

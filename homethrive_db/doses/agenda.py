@@ -33,38 +33,46 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-def _records(model: type[models.BaseModel], *values: Any) -> Any:
-    """Select the records of a schedule around a window, as one JSON value a schedule."""
-    table: Any = model
-    return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
-        table.schedule == _SCHEDULE.id,
-        table.scheduled_for >= param("records_since", "timestamptz"),
-        table.scheduled_for < param("records_until", "timestamptz"),
+def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
+    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
+
+    The recorded rows are those from *since* to before *until*, two expressions.
+    """
+
+    def records(model: type[models.BaseModel], *values: Any) -> Any:
+        table: Any = model
+        return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
+            table.schedule == _SCHEDULE.id,
+            table.scheduled_for >= since,
+            table.scheduled_for < until,
+        )
+
+    taken, skip = models.DoseTaken, models.DoseSkip
+    return (
+        _SCHEDULE.id,
+        _MEDICATION.id,
+        models.CareRecipient.id,
+        _MEDICATION.name,
+        _MEDICATION.instructions,
+        _SCHEDULE.dosage_notes,
+        _SCHEDULE.recurrence,
+        _SCHEDULE.time_of_day,
+        _SCHEDULE.days_of_week,
+        _SCHEDULE.timezone,
+        models.CareRecipient.timezone,
+        _SCHEDULE.start_date,
+        _SCHEDULE.end_date,
+        _MEDICATION.is_active,
+        _MEDICATION.inactive_at,
+        records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
+        records(skip, skip.reason).alias("skipped"),
     )
 
 
-AGENDA: tuple[Any, ...] = (
-    _SCHEDULE.id,
-    _MEDICATION.id,
-    models.CareRecipient.id,
-    _MEDICATION.name,
-    _MEDICATION.instructions,
-    _SCHEDULE.dosage_notes,
-    _SCHEDULE.recurrence,
-    _SCHEDULE.time_of_day,
-    _SCHEDULE.days_of_week,
-    _SCHEDULE.timezone,
-    models.CareRecipient.timezone,
-    _SCHEDULE.start_date,
-    _SCHEDULE.end_date,
-    _MEDICATION.is_active,
-    _MEDICATION.inactive_at,
-    _records(models.DoseTaken, models.DoseTaken.taken_at, models.DoseTaken.taken_by_user).alias(
-        "taken"
-    ),
-    _records(models.DoseSkip, models.DoseSkip.reason).alias("skipped"),
+AGENDA = agenda_columns(
+    param("records_since", "timestamptz"), param("records_until", "timestamptz")
 )
-"""What ``Agenda.of`` reads, of schedules joined with their medications and care recipients."""
+"""The same for a window that ``records_window`` binds."""
 
 
 def records_window(since: datetime, until: datetime) -> dict[str, datetime]:
@@ -107,6 +115,13 @@ class Settled(NamedTuple):
     moved: dict[date, Taken]
     """A row of the date at another time: the schedule has changed since, and the dose is taken."""
     skipped: dict[date, Skipped]
+
+    def has(self, day: date) -> bool:
+        """Say whether the dose of a local date is taken or skipped."""
+        return day in self.taken or day in self.moved or day in self.skipped
+
+
+_NOTHING = Settled({}, {}, {})
 
 
 class _Plan(NamedTuple):
@@ -195,6 +210,14 @@ class Agenda:
         settled = self.settle(dues)
         return [self.occurrence(due, settled) for due in dues]
 
+    def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
+        """List the doses due from *since* to before *until* that are neither taken nor skipped."""
+        dues = self.between(since, until)
+        if not self.taken and not self.skips:
+            return [self.occurrence(due, _NOTHING) for due in dues]
+        settled = self.settle(dues)
+        return [self.occurrence(due, settled) for due in dues if not settled.has(due.day)]
+
     def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
         day, at = due
@@ -243,11 +266,16 @@ class Agenda:
 
 def agendas(rows: Iterable[Sequence[Any]]) -> Iterator[Agenda]:
     """Read agendas; a schedule that cannot be is logged once, with its id, and left out."""
-    for row in rows:
-        try:
-            yield Agenda(row)
-        except ValidationError as error:
-            report_broken(row[0], error)
+    return (agenda for row in rows if (agenda := read_agenda(row)) is not None)
+
+
+def read_agenda(row: Sequence[Any]) -> Agenda | None:
+    """Read an agenda; a schedule that cannot be is logged once, and gives None."""
+    try:
+        return Agenda(row)
+    except ValidationError as error:
+        report_broken(row[0], error)
+        return None
 
 
 _reported: set[UUID] = set()

@@ -6,6 +6,7 @@ that blocked would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for ever
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def migration_lock(
     deadline = time.monotonic() + wait
     pause, told = _FIRST_PAUSE, None
     while True:
-        with db.atomic():
+        with db.deadline(math.inf), db.atomic():
             if db.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (KEY,)).fetchone()[0]:
                 # It is idle while a file without a transaction runs on another connection.
                 db.execute_sql(

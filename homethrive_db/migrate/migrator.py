@@ -6,6 +6,7 @@ False`` runs statement by statement, so each must bear to be run again after a c
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import Any
@@ -105,7 +106,7 @@ class NonTransactionalMigrator(SafeMigrator):
             self.__ops__.append(lambda: self._run_in_transaction(operation))
 
     def _run_in_transaction(self, operation: Operation) -> None:
-        with self._db.atomic():
+        with self._db.deadline(math.inf), self._db.atomic():
             limit_locks(self._db, self._lock_timeout)
             operation.run()
 

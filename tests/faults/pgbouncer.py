@@ -23,18 +23,34 @@ max_client_conn = 200
 """
 
 
-class PgBouncer:
-    """Shares *size* connections to a server among its clients, transaction by transaction."""
+TLS = """
+client_tls_sslmode = require
+client_tls_cert_file = certificate.pem
+client_tls_key_file = key.pem
+"""
 
-    def __init__(self, folder, target, size):
+
+class PgBouncer:
+    """Shares *size* connections to a server among its clients, transaction by transaction.
+
+    With a *certificate* of trustme's it takes no connection without TLS.
+    """
+
+    def __init__(self, folder, target, size, certificate=None):
         self.folder = folder
         self.port = free_port()
         self.daemon = None
+        self._sslmode = "disable" if certificate is None else "require"
         text = CONFIGURATION.format(target=target, port=self.port, size=size)
+        if certificate is not None:
+            text += TLS
+            certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+            certificate.private_key_pem.write_to_path(folder / "key.pem")
+            folder.joinpath("key.pem").chmod(0o644)  # it runs as somebody else
         folder.joinpath("pgbouncer.ini").write_text(text)
 
     def url(self, database):
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode=disable"
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode={self._sslmode}"
 
     def start(self):
         program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
@@ -59,10 +75,10 @@ class PgBouncer:
 
 
 @contextmanager
-def running(target, size=5):
+def running(target, size=5, certificate=None):
     """Run PgBouncer in front of the port *target* for the block."""
     with folder_of_its_own() as folder:
-        bouncer = PgBouncer(folder, target, size)
+        bouncer = PgBouncer(folder, target, size, certificate)
         bouncer.start()
         try:
             yield bouncer

@@ -55,14 +55,15 @@ class Reader:
 
 
 class Proxy:
-    """``with Proxy(port) as proxy:``; clients connect to ``proxy.port``."""
+    """``with Proxy(port) as proxy:``; clients connect to ``proxy.port``. A path is a socket's."""
 
-    def __init__(self, target_port):
-        self.target_port = target_port
+    def __init__(self, target):
+        self._target = target
         self.messages = []
         self.connections = 0
         self.is_black_hole = False
         self._swallow = None
+        self._swallows_left = 0
         self._sockets = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -85,9 +86,9 @@ class Proxy:
         for one in sockets:
             self._reset(one)
 
-    def swallow_answer_to(self, word):
-        """Let the next statement that begins with *word* through, and cut instead of answering."""
-        self._swallow = word.encode()
+    def swallow_answer_to(self, word, times=1):
+        """Let the next statements that begin with *word* through, and cut instead of answering."""
+        self._swallow, self._swallows_left = word.encode(), times
 
     @property
     def statements(self):
@@ -107,7 +108,7 @@ class Proxy:
                     threading.Thread(target=self._swallow_all, args=[client], daemon=True).start()
                     continue
                 try:
-                    server = socket.create_connection(("127.0.0.1", self.target_port))
+                    server = self._connect()
                 except OSError:
                     self._reset(client)
                     continue
@@ -120,6 +121,13 @@ class Proxy:
                 ):
                     threading.Thread(target=target[0], args=target[1:], daemon=True).start()
 
+    def _connect(self):
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self._target))
+        return server
+
     def _swallow_all(self, client):
         with suppress(OSError):
             while client.recv(65536):
@@ -130,8 +138,8 @@ class Proxy:
         with suppress(OSError):
             while data := client.recv(65536):
                 reader.feed(data)
-                if self._swallow is not None and data[5:].startswith(self._swallow):
-                    self._swallow = None
+                if self._swallows_left and data[5:].startswith(self._swallow):
+                    self._swallows_left -= 1
                     doomed.set()
                 if not self.is_black_hole:
                     server.sendall(data)

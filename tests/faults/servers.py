@@ -15,7 +15,12 @@ from homethrive_db import embedded
 from tests.faults import guard
 from tests.waiting import wait_until
 
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {
+    "deadlock_timeout": "50ms",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
 
 
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else ""
@@ -40,10 +45,16 @@ class Daemon:
     def runs(self):
         return self._guard.poll() is None
 
+    def send(self, how):
+        os.kill(self._pid, how)
+
     def stop(self, how):
         if not self.runs:
             return
-        os.kill(self._pid, how)
+        self.send(how)
+        self.wait()
+
+    def wait(self):
         self._guard.wait(timeout=60)
         self._guard.stdin.close()
         self._guard.stdout.close()
@@ -75,6 +86,10 @@ class Server:
         if os.geteuid() == 0:
             wheel.ensure_prefix_permissions(self._programs)
         self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "--pgdata", "data")
+
+    @property
+    def socket(self):
+        return self.folder / f".s.PGSQL.{self.port}"
 
     def _run(self, program, *arguments):
         subprocess.run(
@@ -111,6 +126,21 @@ class Server:
         self.stop()
         self.start()
 
+    @contextmanager
+    def in_recovery(self):
+        """Follow a primary that there is not for the block: it takes no writes."""
+        self.stop()
+        self.folder.joinpath("data/standby.signal").touch()
+        self.start()
+        try:
+            yield
+        finally:
+            if self.execute("SELECT pg_is_in_recovery()") == [(True,)]:
+                self.promote()
+
+    def promote(self):
+        assert self.execute("SELECT pg_promote()") == [(True,)]
+
     def execute(self, sql, *values, database="postgres"):
         connection = psycopg2.connect(self.url(database))
         connection.autocommit = True
@@ -120,6 +150,17 @@ class Server:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    @contextmanager
+    def locked(self, table, database):
+        """Keep every statement on *table* waiting for the block."""
+        other = psycopg2.connect(self.url(database))
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table}")
+        try:
+            yield
+        finally:
+            other.close()
 
     def backends(self, database):
         """List the process ids of the sessions on *database*."""

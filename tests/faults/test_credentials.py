@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import threading
 import time
 
+import psycopg2
 import pytest
 
 from homethrive_db import Repositories, UnavailableError, aws
@@ -81,6 +83,15 @@ def test_a_password_that_is_rotated_under_load(guarded, url, make_db):
     assert provider.calls.count(True) in range(1, 9)
 
 
+def test_it_is_asked_for_once_more_where_a_connect_may_take_any_time(guarded, url, make_db):
+    guarded("second")
+    provider = Provider("first")
+    provider.stored = "second"
+    db = make_db(f"{url}?connect_timeout=0", credentials=provider)
+    db.connect()
+    assert provider.calls == [False, True]
+
+
 def test_a_password_that_is_wrong_is_asked_for_once_more(guarded, url, make_db):
     guarded("another")
     provider = Provider("first")
@@ -90,6 +101,23 @@ def test_a_password_that_is_wrong_is_asked_for_once_more(guarded, url, make_db):
     assert provider.calls == [False, True]
     assert "first" not in str(caught.value) + repr(db)
     assert db.stats().in_use == 0
+
+
+def test_a_second_login_has_the_time_that_is_left(guarded, url, make_db):
+    """Though it took long to look for it."""
+    guarded("another")
+
+    class Slow(Provider):
+        def __call__(self, *, refresh):
+            if refresh:
+                threading.Event().wait(0.4)
+                self.stored = "another"
+            return super().__call__(refresh=refresh)
+
+    db = make_db(url, credentials=Slow("first"))
+    with pytest.raises(UnavailableError) as caught, db.deadline(0.3):
+        db.connect()
+    assert caught.value.code == "DEADLINE_EXCEEDED"
 
 
 def test_a_refused_login_is_no_timeout(proxy, proxy_url, make_db):
@@ -124,19 +152,44 @@ def test_a_secret_is_read_again_and_its_pending_version_tried(
     assert credentials(refresh=True)["password"] == "second"
 
 
-def test_a_server_that_shuts_down_or_recovers_is_waited_for(server, url, make_db, written):
-    """Fault 14: ``run`` tries again with pauses."""
+@pytest.fixture
+def writer(url, make_db):
+    """Give a database, and what writes a row to it."""
     db = make_db(url)
-    write = lambda: db.execute_sql("INSERT INTO written VALUES ('once')")  # noqa: E731
-    server.stop()
-    with pytest.raises(UnavailableError) as caught:
+    return db, lambda: db.execute_sql("INSERT INTO written VALUES ('once')")
+
+
+def test_a_server_that_shuts_down_is_waited_for(server, writer, written):
+    """Fault 14: ``run`` tries again with pauses."""
+    db, write = writer
+    somebody = psycopg2.connect(server.url())  # for whom it waits, and lets nobody else in
+    server.daemon.send(signal.SIGTERM)
+    wait_until(lambda: not server.answers())
+    with pytest.raises(UnavailableError, match="shutting down") as caught:
         db.run(write, patience=0.1)
     assert caught.value.retryable
+    somebody.close()
+    server.daemon.wait()
     starting = threading.Timer(0.3, server.start, kwargs={"wait": False})
     starting.start()
     db.run(write, patience=30)
     starting.join()
     assert written() == ["once"]
+
+
+def test_a_server_in_recovery_is_waited_for(server, writer, written):
+    """Fault 14: it answers, and takes no writes."""
+    db, write = writer
+    with server.in_recovery():
+        with pytest.raises(UnavailableError) as caught, db.atomic():
+            Repositories(db).users.upsert("user_1")
+        assert (caught.value.code, caught.value.retryable) == ("READ_ONLY", True)
+        promoting = threading.Timer(0.3, server.promote)
+        promoting.start()
+        db.run(write)
+        promoting.join()
+    assert written() == ["once"]
+    assert db.stats().opened > 1
 
 
 def test_a_server_with_too_many_clients_is_waited_for(make_db):

@@ -1,36 +1,16 @@
 """A forked process begins with an empty pool of its own; its parent's connections stay alive."""
 
 import os
-import sys
 import threading
-import traceback
 
 import pytest
 
 from homethrive_db import UnavailableError, create_db
+from tests.faults.children import ended_well, fork
 from tests.waiting import wait_until
 
 # A test runner has threads of its own; what they hold at the fork is not what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
-
-def fork(child):
-    """Run *child* in a forked process; gives its process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        child()
-        status = 0
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc(file=sys.__stderr__)
-    finally:
-        os._exit(status)
-
-
-def ended_well(*pids):
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * len(pids)
 
 
 def ask(db, count=300):

@@ -15,6 +15,7 @@ from homethrive_db import (
     Repositories,
     UnavailableError,
     create_db,
+    transactions,
 )
 from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
@@ -66,13 +67,12 @@ def test_a_held_connection_that_is_terminated_costs_one_error_at_most(server, ur
 
 
 def test_plain_peewee_in_a_block_goes_on_after_one_error(server, url, make_db):
-    from peewee import PeeweeException
-
     db = make_db(url)
     with db.connection_context():
         terminate(server, pid_of(db))
-        with pytest.raises(PeeweeException):
+        with pytest.raises(UnavailableError) as caught:
             db.execute_sql("SELECT 1")
+        assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", False)
         assert db.execute_sql("SELECT 1").fetchone() == (1,)
 
 
@@ -91,6 +91,16 @@ def test_a_lost_transaction_writes_nothing_and_says_so(server, url, make_db, wri
         db.execute_sql(WRITE, ("kept",))
     assert written() == ["kept"]
     assert db.stats().in_use == 0
+
+
+def test_a_savepoint_of_a_lost_transaction_says_so_too(server, url, make_db):
+    """In our error, though it is Peewee that sends it."""
+    db = make_db(url)
+    with pytest.raises(UnavailableError) as caught, db.atomic():
+        terminate(server, pid_of(db))
+        with db.atomic():
+            pytest.fail("it was not to begin")
+    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
 
 
 def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db, written):
@@ -137,6 +147,26 @@ def test_a_lost_answer_to_commit_is_settled_by_asking(proxy, proxy_url, make_db,
         proxy.swallow_answer_to("COMMIT")
     assert written() == ["once"]
     assert db.run(lambda: db.execute_sql("SELECT 1").fetchone()) == (1,)
+
+
+def test_a_commit_of_which_the_server_knows_nothing_stays_uncertain(
+    proxy, proxy_url, make_db, monkeypatch
+):
+    """After a failover, say: an error is no answer."""
+    db = make_db(proxy_url, settle_commits=True)
+    monkeypatch.setattr(transactions, "_SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(db, "_transaction_id", lambda: "99999999999")
+    with pytest.raises(CommitUncertainError), db.atomic():
+        db.execute_sql(WRITE, ("perhaps",))
+        proxy.swallow_answer_to("COMMIT")
+
+
+def test_a_commit_in_the_middle_of_a_block_is_uncertain_too(proxy, proxy_url, make_db):
+    db = make_db(proxy_url)
+    with pytest.raises(CommitUncertainError), db.atomic() as transaction:
+        db.execute_sql(WRITE, ("perhaps",))
+        proxy.swallow_answer_to("COMMIT")
+        transaction.commit()
 
 
 def test_a_commit_that_did_not_arrive_is_settled_as_rolled_back(
@@ -207,6 +237,14 @@ def test_a_read_is_repeated_once(db_through_proxy, losing):
     users = Repositories(db_through_proxy).users
     losing("SELECT")
     assert users.find_by_clerk_user_id("nobody") is None
+
+
+def test_a_read_whose_answer_is_lost_again_is_not_repeated_for_ever(db_through_proxy, proxy):
+    proxy.swallow_answer_to("SELECT", times=3)
+    with pytest.raises(UnavailableError) as caught:
+        Repositories(db_through_proxy).users.find_by_clerk_user_id("nobody")
+    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
+    assert len(proxy.statements) == 2
 
 
 @pytest.fixture

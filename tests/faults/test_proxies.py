@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from homethrive_db import (
     NewMedication,
     NewSchedule,
     OutcomeStatus,
+    ReminderLedger,
     Repositories,
     create_db,
 )
@@ -21,9 +23,14 @@ from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
 from tests.migrations import NAMES
 from tests.process import run_command
+from tests.reminders import Home
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
-PINS = re.compile(r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b", re.IGNORECASE)
+PINS = re.compile(
+    r"\s*(SET|DISCARD|DECLARE|PREPARE|EXECUTE|LISTEN|RESET)\b"
+    r"|.*(\bset_config\b|\bpg_(try_)?advisory_lock|\b(TEMP|TEMPORARY)\b|\bCURSOR\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 AWKWARD = "\\'\"{},é日"
 
 
@@ -49,6 +56,7 @@ def test_nothing_that_pins_goes_over_the_wire(proxy, proxy_url, make_db):
     schedule_ids = [reports[0].schedule_id, *(uuid4() for _ in range(999))]
     taken = repositories.doses_taken.taken_map("user_1", schedule_ids, DUE, DUE + timedelta(3000))
     assert len(taken) == 1000
+    use_every_repository(db, "user_3")
     assert proxy.messages[0].kind == "startup"
     assert {message.kind for message in proxy.messages} <= {"startup", "Q", "X"}
     assert all(b"options" not in one.body for one in proxy.messages if one.kind == "startup")
@@ -81,6 +89,16 @@ def test_what_a_proxy_refuses_is_a_configuration_error():
         create_db("postgresql://localhost/x", proxy=True, options="-c statement_timeout=1")
     with pytest.raises(ConfigurationError, match="options"):
         create_db("postgresql://localhost/x?options=-cgeqo%3Doff", proxy=True)
+    with pytest.raises(ConfigurationError, match="replication"):
+        create_db("postgresql://localhost/x?replication=database", proxy=True)
+
+
+@pytest.mark.parametrize("variable", ["PGOPTIONS", "PGGEQO"])
+def test_so_is_what_libpq_would_send_of_the_environment(monkeypatch, variable):
+    monkeypatch.setenv(variable, "-c geqo=off")
+    with pytest.raises(ConfigurationError, match=variable):
+        create_db("postgresql://localhost/x", proxy=True)
+    create_db("postgresql://localhost/x")
 
 
 def test_tls_is_verified_unless_the_url_says_otherwise():
@@ -143,6 +161,27 @@ def use_every_repository(db, user_id):
         assert repositories.doses_taken.unmark_taken(user_id, schedule.id, DUE)
         assert repositories.medications.list_by_recipient(user_id, profile.id)
     assert repositories.care_recipients.list_for_caregiver(caregiver.clerk_user_id)
+
+
+def test_workers_of_reminders_share_five_connections_of_pgbouncer(server, bouncer, make_db):
+    home = Home(make_db(server.url(DATABASE)))
+    try:
+        home.enqueue(days=300)
+        db = make_db(bouncer.url(DATABASE), max_connections=20, proxy=True)
+        ledger = ReminderLedger(db)
+
+        def work(_):
+            sent = []
+            while claimed := ledger.claim("due", limit=7, lease=timedelta(minutes=5)):
+                sent += [ledger.sent(one) for one in claimed]
+            return sent
+
+        with ThreadPoolExecutor(20) as threads:
+            sent = [one for many in threads.map(work, range(20)) for one in many]
+        assert sent == [True] * 300
+        assert home.states() == {"sent": 300}
+    finally:
+        home.execute("TRUNCATE users CASCADE")
 
 
 def test_migrators_meet_behind_pgbouncer(server, bouncer):

@@ -128,7 +128,7 @@ def test_two_transactions_in_each_others_way_may_be_tried_again(
     ("sql", "kind", "state"),
     [
         ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(30)", UnavailableError, "57014"),
-        (f"SET TRANSACTION READ ONLY; {USER}", HomethriveDbError, "25006"),
+        (f"SET TRANSACTION READ ONLY; {USER}", UnavailableError, "25006"),
         ("DO $$ BEGIN RAISE EXCEPTION 'no'; END $$", HomethriveDbError, "P0001"),
     ],
 )

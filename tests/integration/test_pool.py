@@ -1,12 +1,19 @@
 """How the pool keeps its connections, on a server in order."""
 
 import logging
+import select
 import threading
 import time
 
 import pytest
 
-from homethrive_db import ConfigurationError, Repositories, ValidationError, create_db
+from homethrive_db import (
+    ConfigurationError,
+    Repositories,
+    UnavailableError,
+    ValidationError,
+    create_db,
+)
 from homethrive_db.liveness import Liveness
 from homethrive_db.observing import StatementEvent
 
@@ -95,6 +102,22 @@ def test_it_is_asked_only_after_it_was_idle(make_db, later, questions):
     assert pid(db) == first
     assert questions == []
     later(31)
+    assert pid(db) == first
+    assert len(questions) == 1
+
+
+def test_one_on_which_the_server_has_spoken_is_asked_and_kept(make_db, questions):
+    """Of a setting that was changed, say; so it speaks before it closes one, too."""
+    db = make_db()
+    first = pid(db)
+    db.connect()
+    listener = db.connection()
+    db.execute_sql("LISTEN anything")
+    db.close()
+    other = make_db()
+    with other.connection_context():
+        other.execute_sql("NOTIFY anything")
+    assert select.select([listener], [], [], 30)[0]
     assert pid(db) == first
     assert len(questions) == 1
 
@@ -239,8 +262,13 @@ def test_the_stock_instrumentation_of_opentelemetry_works(make_db):
     instrumentor.instrument(tracer_provider=provider)
     try:
         db = make_db()
+        users = Repositories(db).users
         with db.atomic():
-            Repositories(db).users.upsert("user_1")
+            users.upsert("user_1")
+        assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
+        with db.connection_context(), pytest.raises(UnavailableError), db.deadline(0.1):
+            db.execute_sql("SELECT pg_sleep(60)")
     finally:
         instrumentor.uninstrument()
-    assert [span.name for span in spans.get_finished_spans()] == ["BEGIN", "INSERT", "COMMIT"]
+    names = [span.name for span in spans.get_finished_spans()]
+    assert names == ["BEGIN", "INSERT", "COMMIT", "SELECT", "SELECT"]

@@ -17,7 +17,7 @@ import pytest
 
 from homethrive_db import ConfigurationError, UnavailableError, aws, check_connection
 from homethrive_db.aws import client
-from homethrive_db.settings import verified_tls
+from homethrive_db.settings import with_verified_tls
 
 PASSWORD = "p@ss/w:%rd #?ü'\\ s3cr3t"
 SECRET = {"username": "someone", "password": PASSWORD}
@@ -58,7 +58,7 @@ def test_the_password_is_the_secrets_and_the_host_is_the_proxys(keep):
         "dbname": "homethrive",
         "user": "someone",
         "password": PASSWORD,
-        **verified_tls(),
+        **with_verified_tls({}),
     }
 
 
@@ -211,7 +211,7 @@ def test_a_user_of_iam_gets_a_token_in_place_of_a_secret(iam):
         "port": "6432",
         "dbname": "homethrive",
         "user": "worker",
-        **verified_tls(),
+        **with_verified_tls({}),
     }
     query = parse_qs(token.query)
     assert token.netloc == "db.example:6432"
