@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -36,6 +36,12 @@ from homethrive_db.watch import Watch
 logger = logging.getLogger(__name__)
 
 
+class _Limits(threading.local):
+    """What limits the waits of a thread."""
+
+    deadline: Deadline | None = None
+
+
 class Pool(PooledPostgresqlDatabase):
     """Playhouse's pool, with slots that are found again and connections that are tried first."""
 
@@ -50,7 +56,7 @@ class Pool(PooledPostgresqlDatabase):
         self._connector = Connector(self.connect_params, options.credentials)
         self._slots = Slots(options.max_connections)
         self._watch = Watch(self._slots, options)
-        self._limits = threading.local()
+        self._limits = _Limits()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
         self._liveness = Liveness(options)
@@ -150,7 +156,7 @@ class Pool(PooledPostgresqlDatabase):
         self._lock = threading.Lock()
         self._slots = Slots(self.options.max_connections)
         self._watch = Watch(self._slots, self.options)
-        self._limits = threading.local()
+        self._limits = _Limits()
         self._opened = 0
         self._dropped = Counter()
         for connection in inherited:
@@ -162,7 +168,7 @@ class Pool(PooledPostgresqlDatabase):
 
     def current_deadline(self) -> Deadline | None:
         """Give the deadline that holds in this thread, if any."""
-        return getattr(self._limits, "deadline", None)
+        return self._limits.deadline
 
     def cursor(self, named_cursor: str | None = None) -> Any:
         """Open a cursor on this thread's connection; where that is lost, on a new one.
@@ -224,17 +230,6 @@ class Pool(PooledPostgresqlDatabase):
         call: Call = self._state.slot.call
         return call if self.current_deadline() is None else nullcontext()
 
-    def send(self, sql: str, values: Mapping[str, object]) -> Any:
-        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
-        if self.query_hooks:
-            return self.execute_own(sql, values)
-        connection = self._live_connection()
-        cursor = connection.cursor()
-        deadline = self.current_deadline()
-        with self._state.slot.call if deadline is None else deadline.watching(connection):
-            cursor.execute(sql, values)
-        return cursor
-
     def _check_out(self) -> Slot:
         timeout, deadline = self.options.pool_timeout, self.current_deadline()
         if deadline is not None:
@@ -292,7 +287,7 @@ class Pool(PooledPostgresqlDatabase):
         return None if deadline is None or deadline.at == math.inf else deadline.seconds_left()
 
     def _drop(self, slot: Slot, cause: str) -> None:
-        connection, slot.connection = slot.connection, None
+        connection, slot.connection, slot.cursor = slot.connection, None, None
         if connection is not None:
             self._close_connection(connection, cause)
 

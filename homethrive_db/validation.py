@@ -151,6 +151,20 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
+def count(value: object, field: str) -> int:
+    """Check how many: 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValidationError.of(field, "a number from 1 on expected")
+    return value
+
+
+def key(value: object, field: str) -> tuple[datetime, UUID]:
+    """Check the key of a row in a list: an instant and an id."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValidationError.of(field, "an instant and an id expected, as a tuple")
+    return instant(value[0], field), uuid(value[1], field)
+
+
 def window(
     start: object, end: object, fields: tuple[str, str] = ("start", "end")
 ) -> tuple[datetime, datetime]:
@@ -286,10 +300,13 @@ DOSE: Rules = {
 
 def changes(rules: Rules, values: Mapping[str, object]) -> dict[str, Any]:
     """Check the fields that are to change; one without a rule cannot."""
-    for field in values:
-        if field not in rules:
+    checked = {}
+    for field, value in values.items():
+        rule = rules.get(field)
+        if rule is None:
             raise ValidationError.of(field, f"one of {', '.join(rules)} expected")
-    return {field: rules[field](value, field) for field, value in values.items()}
+        checked[field] = rule(value, field)
+    return checked
 
 
 def schedule_changes(values: Mapping[str, object]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ GOOD = {
     "effective": DUE.date(), "on": DUE.date(),
     "end": DUE + dt.timedelta(days=1), "dose": NewDoseTaken(ID, DUE, DUE),
     "dose_id": encode_dose_id(ID, DUE), "reason": None, "grace": dt.timedelta(hours=1),
+    "after": (DUE, ID), "page_size": 10,
 }  # fmt: skip
 BAD = {
     **dict.fromkeys((*USERS, "recipient_user_id"), ("", "user\0", "\ud800", 1, None)),
@@ -65,6 +66,8 @@ BAD = {
     "dose_id": ("", "v1:x", encode_dose_id(ID, DUE) + "=", encode_dose_id(ID, DUE).encode(), None),
     "grace": (dt.timedelta(seconds=-1), 60, None),
     "reason": ("x" * 256, "ill\0", 1),
+    "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
+    "page_size": (0, -1, True, 1.5, "10", None),
 }
 # Made of what was checked when it was made, or of no kind that could be wrong.
 UNCHECKED = {"self", "medication", "schedules", "dose", "reports", "include_inactive"}
@@ -187,10 +190,20 @@ def test_a_medication_is_created_with_a_schedule_at_least():
     assert field == "schedules"
 
 
-def test_a_window_that_ends_before_it_starts_is_refused():
+@pytest.mark.parametrize(
+    ("method", "of"),
+    [
+        ("doses_taken.taken_map", {"schedule_ids": [ID]}),
+        ("doses_taken.iter_by_recipient", {"recipient_id": ID}),
+    ],
+)
+def test_a_window_that_ends_before_it_starts_is_refused(method, of):
+    window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
+    assert refused(method, user_id="user_1", **of, **window) == "start"
+
+
+def test_upcoming_doses_of_a_window_that_ends_before_it_starts_are_refused():
     window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
     assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **window) == "start"
     only_end = {"end": window["end"].replace(year=2020)}
     assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "start"
-    field = refused("doses_taken.taken_map", user_id="user_1", schedule_ids=[ID], **window)
-    assert field == "start"

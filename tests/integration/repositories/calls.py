@@ -54,6 +54,7 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "care_recipients.update": (lambda: recipients.update(who, r, display_name="x"), None),
         "medications.find_by_id": (lambda: medications.find_by_id(who, m), None),
         "medications.list_by_recipient": (lambda: medications.list_by_recipient(who, r), []),
+        "medications.iter_by_recipient": (lambda: list(medications.iter_by_recipient(who, r)), []),
         "medications.create": (lambda: medications.create(who, r, name="x"), Refused),
         "medications.create_with_schedules": (
             lambda: medications.create_with_schedules(who, r, NewMedication("x"), new),
@@ -65,6 +66,7 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "schedules.find_by_id": (lambda: schedules.find_by_id(who, s), None),
         "schedules.list_by_medication": (lambda: schedules.list_by_medication(who, m), []),
         "schedules.list_by_recipient": (lambda: schedules.list_by_recipient(who, r), []),
+        "schedules.iter_by_recipient": (lambda: list(schedules.iter_by_recipient(who, r)), []),
         "schedules.create_many": (lambda: schedules.create_many(who, {m: new}), Refused),
         "schedules.update": (lambda: schedules.update(who, s, dosage_notes="x"), None),
         "schedules.revise": (lambda: schedules.revise(who, s, REVISED, dosage_notes="x"), None),
@@ -91,6 +93,10 @@ def calls(repositories: Repositories, factory, user_id: str, things: Things):
         "doses_taken.taken_map": (
             lambda: doses_taken.taken_map(who, [s], DUE - 2 * DAY, DUE),
             {},
+        ),
+        "doses_taken.iter_by_recipient": (
+            lambda: list(doses_taken.iter_by_recipient(who, r, DUE - 2 * DAY, DUE)),
+            [],
         ),
         "doses_taken.unmark_taken": (
             lambda: doses_taken.unmark_taken(who, s, DUE - DAY),

@@ -77,6 +77,7 @@ def everything(db, recorder):
         "users.update_roles": lambda: users.update_roles("owner", **onboarding),
         "care_recipients.find_by_user_id": lambda: recipients.find_by_user_id("owner"),
         "care_recipients.list_for_caregiver": lambda: recipients.list_for_caregiver("owner"),
+        "care_recipients.iter_for_caregiver": lambda: list(recipients.iter_for_caregiver("owner")),
         "care_recipients.create": lambda: recipients.create("owner", display_name="x"),
         "care_recipients.find_or_create_own_profile": lambda: recipients.find_or_create_own_profile(
             "owner", "x"
