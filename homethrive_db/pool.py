@@ -182,11 +182,7 @@ class Pool(PooledPostgresqlDatabase):
             )
         if state.conn.closed:
             if state.transactions:
-                raise UnavailableError(
-                    "the connection was lost, and with it the transaction",
-                    CONNECTION_LOST,
-                    retryable=True,
-                )
+                raise transaction_lost()
             self.renew()
         return state.conn
 
@@ -308,6 +304,13 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
         for slot in taken:  # closing them here would wait for what their threads do
             _cut(slot)
+
+
+def transaction_lost() -> UnavailableError:
+    """Make the error of a transaction whose connection is gone before COMMIT was sent."""
+    return UnavailableError(
+        "the connection was lost, and with it the transaction", CONNECTION_LOST, retryable=True
+    )
 
 
 def _cut(slot: Slot) -> None:

@@ -21,7 +21,7 @@ from homethrive_db.errors import (
     UnavailableError,
     translate,
 )
-from homethrive_db.pool import Pool
+from homethrive_db.pool import Pool, transaction_lost
 
 T = TypeVar("T")
 
@@ -89,6 +89,8 @@ class TransactionalPool(Pool):
         HomethriveDbError (``TRANSACTION_ABORTED``) where a statement had failed before and its
         error was caught: PostgreSQL then rolls back and reports no error.
         """
+        if self._state.conn.closed:  # a new one would commit nothing, and report success
+            raise transaction_lost()
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():
@@ -123,11 +125,14 @@ class TransactionalPool(Pool):
             if outcome == "committed":
                 return
             if outcome == "aborted":
-                raise UnavailableError(
-                    "the connection was lost during COMMIT, and the server has rolled back",
-                    CONNECTION_LOST,
-                    retryable=True,
-                ) from lost
+                break
+        self._state.conn.close()  # what goes on in the middle of a block has no transaction
+        if outcome == "aborted":
+            raise UnavailableError(
+                "the connection was lost during COMMIT, and the server has rolled back",
+                CONNECTION_LOST,
+                retryable=True,
+            ) from lost
         raise CommitUncertainError(_UNCERTAIN) from lost
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:

@@ -111,6 +111,42 @@ def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db
     assert written() == []
 
 
+def test_a_transaction_whose_loss_was_caught_inside_it_does_not_commit(
+    server, url, make_db, written
+):
+    """Least of all on the connection that would take the lost one's place."""
+    for settle_commits in (False, True):
+        db = make_db(url, settle_commits=settle_commits)
+        with pytest.raises(UnavailableError) as caught, db.atomic():
+            db.execute_sql(WRITE, ("lost",))
+            terminate(server, pid_of(db))
+            with pytest.raises(UnavailableError):
+                Repositories(db).users.find_by_clerk_user_id("nobody")
+        assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
+        assert written() == []
+
+
+def test_what_goes_on_after_a_commit_that_was_rolled_back_is_not_written(
+    server, url, make_db, written, monkeypatch
+):
+    """In the middle of a block: its rest has no transaction any more."""
+    db = make_db(url, settle_commits=True)
+    send = db.execute_sql
+
+    def lose_commit(sql, params=None):
+        if sql == "COMMIT":
+            terminate(server, db.connection().info.backend_pid)
+        return send(sql, params)
+
+    monkeypatch.setattr(db, "execute_sql", lose_commit)
+    with pytest.raises(UnavailableError), db.atomic() as transaction:
+        db.execute_sql(WRITE, ("lost",))
+        with pytest.raises(UnavailableError):
+            transaction.commit()
+        db.execute_sql(WRITE, ("on its own",))
+    assert written() == []
+
+
 def test_the_deadline_also_ends_the_question_what_became_of_a_commit(url, make_db, monkeypatch):
     db = make_db(url, settle_commits=True)
     send, stopped = db.execute_sql, []
