@@ -150,9 +150,8 @@ class Database(TransactionalPool):
         return self._execute_prepared(text, values)
 
     def _execute_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
+        self._live_connection()  # what is known of a lost one does not hold on the next
         slot = self._state.slot
-        if slot.connection.closed and not self.in_transaction():
-            self.renew()
         known = slot.prepared.get(text.name)
         if known is not None:
             rows: list[Row] = self.send(known, values).fetchall()

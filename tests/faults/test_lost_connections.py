@@ -147,6 +147,19 @@ def test_what_goes_on_after_a_commit_that_was_rolled_back_is_not_written(
     assert written() == []
 
 
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_server_that_stays_away_is_told_by_each_call_of_a_block(server, url, make_db, prepared):
+    db = make_db(url, prepared=prepared)
+    users = Repositories(db).users
+    with db.connection_context():
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                users.find_by_clerk_user_id("nobody")
+        server.start()
+        assert users.find_by_clerk_user_id("nobody") is None
+
+
 def test_the_deadline_also_ends_the_question_what_became_of_a_commit(url, make_db, monkeypatch):
     db = make_db(url, settle_commits=True)
     send, stopped = db.execute_sql, []
