@@ -242,8 +242,10 @@ class Pool(PooledPostgresqlDatabase):
             if slot.leftover is not None:
                 self._close_connection(slot.leftover, "leaked")
                 slot.leftover = None
-            if slot.connection is not None and (cause := self._liveness.unfit(slot)) is not None:
-                self._drop(slot, cause)
+            if slot.connection is not None:
+                cause = self._liveness.unfit(slot, deadline)
+                if cause is not None:
+                    self._drop(slot, cause)
             if slot.connection is None:
                 self._open(slot)
         except BaseException:

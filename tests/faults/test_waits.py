@@ -320,6 +320,29 @@ def test_a_deadline_ends_the_wait_for_a_halted_backend(server, url, make_db):
     assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", False)
 
 
+def test_a_deadline_ends_the_question_whether_an_idle_connection_answers(url, make_db):
+    """Before ``check_timeout`` does."""
+    db = make_db(url, check_after=0, check_timeout=20)
+    with db.connection_context():
+        pid = db.connection().info.backend_pid
+    with halted(pid):
+        began = time.monotonic()
+        with pytest.raises(UnavailableError) as caught, db.deadline(0.3):
+            db.connect()
+        assert time.monotonic() - began < 10
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert db.stats().in_use == 0
+
+
+def test_one_that_has_no_time_to_answer_is_replaced(url, make_db):
+    db = make_db(url, check_after=0, check_timeout=0)
+    with db.connection_context():
+        pid = db.connection().info.backend_pid
+    with db.connection_context():
+        assert db.connection().info.backend_pid != pid
+    assert db.stats().dropped == {"unresponsive": 1}
+
+
 def test_a_deadline_ends_the_wait_for_begin_and_rollback(server, url, make_db):
     db = make_db(url)
     with db.connection_context():

@@ -88,9 +88,9 @@ def questions(monkeypatch):
     asked = []
     answers = Liveness._answers
 
-    def ask(liveness, connection):
+    def ask(liveness, connection, deadline):
         asked.append(connection)
-        return answers(liveness, connection)
+        return answers(liveness, connection, deadline)
 
     monkeypatch.setattr(Liveness, "_answers", ask)
     return asked
