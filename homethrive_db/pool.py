@@ -202,7 +202,7 @@ class Pool(PooledPostgresqlDatabase):
         try:
             with nullcontext() if deadline is None else deadline.watching(connection):
                 return super().execute_sql(sql, params)
-        except peewee.PeeweeException:
+        except (peewee.PeeweeException, UnavailableError):
             if not connection.closed:
                 raise
             rolled_back = self.in_transaction() and not sql.startswith("COMMIT")

@@ -343,6 +343,13 @@ def test_one_that_has_no_time_to_answer_is_replaced(url, make_db):
     assert db.stats().dropped == {"unresponsive": 1}
 
 
+def test_a_deadline_in_a_transaction_says_that_nothing_is_written(url, make_db):
+    db = make_db(url)
+    with pytest.raises(UnavailableError) as caught, db.deadline(0.2), db.atomic():
+        db.execute_sql("SELECT pg_sleep(60)")
+    assert (caught.value.code, caught.value.retryable) == ("DEADLINE_EXCEEDED", True)
+
+
 def test_a_deadline_ends_the_wait_for_begin_and_rollback(server, url, make_db):
     db = make_db(url)
     with db.connection_context():
