@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from peewee import PeeweeException
 
@@ -36,15 +36,27 @@ class TransactionalPool(Pool):
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Keep a connection for the block: the thread's own if it has one, else one of the pool."""
-        if not self.connect(reuse_if_open=True):
+        if not self._state.closed:
             yield
             return
-        self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
         try:
+            self.connect()
+            self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
             yield
         finally:
-            self._state.ctx.pop()
+            self._state.transactions.clear()  # where an interrupt has left one
             self.close()
+
+    def __enter__(self) -> Self:
+        """Open a transaction until ``__exit__``: ``with db:`` is ``with db.atomic():``."""
+        block = self.atomic()
+        block.__enter__()
+        self._state.ctx.append(block)
+        return self
+
+    def session_start(self) -> Any:
+        """Begin a transaction that ``session_commit`` or ``session_rollback`` ends."""
+        return super().transaction().__enter__()
 
     @contextmanager
     def connection_context(self) -> Iterator[None]:

@@ -160,6 +160,14 @@ def test_a_server_that_stays_away_is_told_by_each_call_of_a_block(server, url, m
         assert users.find_by_clerk_user_id("nobody") is None
 
 
+def test_peewees_own_block_keeps_no_connection_where_it_does_not_begin(proxy, proxy_url, make_db):
+    db = make_db(proxy_url)
+    proxy.swallow_answer_to("BEGIN", times=2)
+    with pytest.raises(UnavailableError), db:
+        pytest.fail("it was not to begin")
+    assert db.stats().in_use == 0
+
+
 def test_the_deadline_also_ends_the_question_what_became_of_a_commit(url, make_db, monkeypatch):
     db = make_db(url, settle_commits=True)
     send, stopped = db.execute_sql, []
