@@ -68,8 +68,8 @@ class Pool(PooledPostgresqlDatabase):
                 return False
             raise peewee.OperationalError("Connection already opened.")
         slot = self._check_out()
-        state.slot = slot  # first: whoever is interrupted in between must not return another
-        state.set_connection(slot.connection)
+        # In one step: a signal's handler, which may raise or use the pool, is to find all or none.
+        state.slot, state.conn, state.closed = slot, slot.connection, False
         return True
 
     def close(self) -> bool:

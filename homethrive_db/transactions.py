@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from peewee import PeeweeException
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
@@ -44,7 +45,6 @@ class TransactionalPool(Pool):
             self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
             yield
         finally:
-            self._state.transactions.clear()  # where an interrupt has left one
             self.close()
 
     def __enter__(self) -> Self:
@@ -67,14 +67,32 @@ class TransactionalPool(Pool):
     @contextmanager
     def atomic(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Open a transaction, or a savepoint inside one; borrow a connection if none is open."""
-        with self.borrowed(), super().atomic(*args, **kwargs) as transaction:
+        block = super().atomic if self.in_transaction() else super().transaction
+        with self._borrowed_whole(), block(*args, **kwargs) as transaction:
             yield transaction
 
     @contextmanager
     def transaction(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Open a transaction; borrow a connection if none is open."""
-        with self.borrowed(), super().transaction(*args, **kwargs) as transaction:
+        with self._borrowed_whole(), super().transaction(*args, **kwargs) as transaction:
             yield transaction
+
+    @contextmanager
+    def _borrowed_whole(self) -> Iterator[None]:
+        """Borrow a connection, and leave no transaction open on it: its end may be interrupted."""
+        with self.borrowed():
+            depth = self.transaction_depth()
+            try:
+                yield
+            finally:
+                del self._state.transactions[depth:]
+                if not depth and self._is_inside_transaction():
+                    self._state.conn.close()
+
+    def _is_inside_transaction(self) -> bool:
+        connection = self._state.conn
+        status: int = connection.get_transaction_status()
+        return not connection.closed and status != TRANSACTION_STATUS_IDLE
 
     def begin(self, isolation_level: str | int | None = None) -> None:
         """Send BEGIN; on another connection where this thread's turns out to be lost.

@@ -1,8 +1,6 @@
 """Waits that would not end: for a connection, a network that is gone, a server that is halted."""
 
 import logging
-import random
-import signal
 import subprocess
 import sys
 import threading
@@ -34,101 +32,6 @@ def test_the_slots_of_dead_threads_are_found_again(url, make_db):
     assert time.monotonic() - began < 0.1
     assert db.stats().dropped == {"leaked": 1}
     db.close()
-
-
-def test_a_slot_whose_taker_was_interrupted_is_found_again(url, make_db):
-    """By KeyboardInterrupt, just before it knew of it, or just before it had returned it."""
-    db = make_db(url, max_connections=1, pool_timeout=1)
-    db._slots.take(1)
-    with db.connection_context():
-        assert db.execute_sql("SELECT 1").fetchone() == (1,)
-    db.connect()
-    db._state.reset()
-    with db.connection_context():
-        assert db.execute_sql("SELECT 1").fetchone() == (1,)
-    assert db.stats().in_use == 0
-
-
-def test_who_was_interrupted_returns_no_slot_of_anothers(url, make_db, monkeypatch):
-    """Such as the one that this thread had before."""
-    db = make_db(url, max_connections=2)
-    with db.connection_context():
-        anothers = db._state.slot
-    in_thread(db.connect)
-    assert db._slots.held() == [anothers]
-    set_connection = db._state.set_connection
-
-    def and_be_interrupted(connection):
-        set_connection(connection)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(db._state, "set_connection", and_be_interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            db.connect()
-    assert db.stats().in_use == 2
-    db.close()
-    assert db._slots.held() == [anothers]
-    assert db.stats().idle == 1
-
-
-@pytest.fixture
-def interrupts():
-    """Give what interrupts this thread after so many seconds, wherever it is."""
-
-    class Interrupt(BaseException):
-        """Like KeyboardInterrupt, but nobody else's."""
-
-    def interrupt(*_):
-        raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield Interrupt, lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def test_interrupts_lose_no_slot_and_mix_none_up(url, make_db, interrupts):
-    """Wherever they come between the first step of taking one and the last of returning it."""
-    interrupt, interrupt_after = interrupts
-    db = make_db(url, max_connections=2, pool_timeout=2)
-    done, wrong = threading.Event(), []
-
-    def ask():
-        while not done.is_set():
-            with db.connection_context():
-                question = time.monotonic_ns()
-                if db.execute_sql("SELECT %s", (question,)).fetchone() != (question,):
-                    wrong.append(question)
-
-    other = threading.Thread(target=ask)
-    other.start()
-    chance = random.Random(1)
-    for _ in range(300):
-        try:
-            interrupt_after(chance.uniform(1e-5, 1e-3))
-            while True:
-                with db.connection_context():
-                    pass
-        except interrupt:
-            pass
-        db.close()
-    done.set()
-    other.join()
-    assert wrong == []
-    taken = [db._slots.take(0) for _ in range(2)]
-    assert len({id(slot) for slot in taken}) == 2
-
-
-def test_a_handler_of_a_signal_may_use_the_pool_that_it_interrupts(url, make_db):
-    """It runs in the thread that may be about to take or return a slot."""
-    db = make_db(url)
-    with db.connection_context():
-        pass
-    with db._slots._lock:
-        assert db.stats().idle == 1
-        db.close_all()
-    assert db.stats().idle == 0
 
 
 def test_a_program_that_ends_may_still_connect(url):
