@@ -48,7 +48,7 @@ class Deadline:
         self._alarms: list[Alarm] = []
         self._connection: Any = None
         self._has_rung = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
 
     def __enter__(self) -> Deadline:
         """Set the alarms."""
@@ -86,9 +86,9 @@ class Deadline:
 
     def begin(self, connection: Any) -> None:
         """Watch over *connection*, about to wait. Raises UnavailableError where it is too late."""
-        if self.seconds_left() <= 0:
-            raise exceeded()
         with self._lock:
+            if self._has_rung or self.seconds_left() <= 0:
+                raise exceeded()
             self._connection = connection
 
     def end(self) -> bool:

@@ -1,5 +1,6 @@
 """Signals, whose handlers run anywhere between two steps of the thread that they interrupt."""
 
+import math
 import random
 import signal
 import sys
@@ -51,11 +52,12 @@ def each_line(block, act, see):
 
 
 @pytest.mark.parametrize("kind", ["connection_context", "atomic"])
-def test_a_handler_may_use_the_pool_wherever_it_comes(url, make_db, kind):
+@pytest.mark.parametrize("seconds", [60, math.inf])
+def test_a_handler_may_use_the_pool_wherever_it_comes(url, make_db, kind, seconds):
     db = make_db(url, max_connections=2, pool_timeout=1)
 
     def block():
-        with getattr(db, kind)():
+        with db.deadline(seconds), getattr(db, kind)():
             assert db._state.slot.connection is db._state.conn
             assert db.execute_sql("SELECT 1").fetchone() == (1,)
 
