@@ -52,7 +52,7 @@ class Liveness:
         return None
 
     def _may_have_been_frozen(self, slot: Slot) -> bool:
-        return self._is_lambda and slot.invocation != _invocation()
+        return self._is_lambda and (slot.invocation is None or slot.invocation != _invocation())
 
     def _answers(self, connection: Any, deadline: Deadline | None) -> bool:
         seconds = self._options.check_timeout
@@ -70,5 +70,8 @@ class Liveness:
 
 
 def _invocation() -> str | None:
-    """Name the invocation of AWS Lambda: between two of them the process may have been frozen."""
+    """Name the invocation of AWS Lambda: between two of them the process may have been frozen.
+
+    None where that cannot be told.
+    """
     return os.environ.get("_X_AMZN_TRACE_ID")

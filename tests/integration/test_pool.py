@@ -134,6 +134,16 @@ def test_after_a_thaw_of_aws_lambda_it_is_asked(make_db, questions, monkeypatch)
     assert len(questions) == 1
 
 
+def test_in_aws_lambda_it_is_asked_each_time_where_no_invocation_has_a_name(
+    make_db, questions, monkeypatch
+):
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+    db = make_db()
+    assert pid(db) == pid(db)
+    assert len(questions) == 1
+
+
 def test_a_connection_left_in_a_transaction_is_not_handed_on(make_db):
     db = make_db()
     with db.connection_context():
