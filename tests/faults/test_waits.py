@@ -9,6 +9,7 @@ import time
 import pytest
 
 from homethrive_db import PoolTimeoutError, Repositories, UnavailableError
+from homethrive_db.watch import Watch
 from tests.faults.conftest import DATABASE
 from tests.faults.servers import halted
 from tests.waiting import wait_until
@@ -113,6 +114,20 @@ def test_a_connection_that_is_held_for_long_is_logged_once(url, make_db, caplog)
     (record,) = caplog.records
     assert "take_it_and_keep_it" in record.getMessage()
     assert "MainThread" in record.getMessage()
+
+
+def test_no_time_at_all_means_that_none_is_logged(url, make_db, monkeypatch):
+    """Nor is anybody kept busy with looking for one."""
+    looks = []
+
+    def look(watch):
+        looks.append(watch)
+
+    monkeypatch.setattr(Watch, "look", look)
+    db = make_db(url, leak_after=0, call_timeout=0)
+    with db.connection_context():
+        db.execute_sql("SELECT pg_sleep(0.1)")
+    assert looks == []
 
 
 def test_a_connection_that_is_returned_in_time_is_not_logged(url, make_db, caplog):
