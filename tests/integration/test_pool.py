@@ -276,7 +276,7 @@ def test_the_stock_instrumentation_of_opentelemetry_works(make_db):
         with db.atomic():
             users.upsert("user_1")
         assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
-        with db.connection_context(), pytest.raises(UnavailableError), db.deadline(0.1):
+        with db.connection_context(), pytest.raises(UnavailableError), db.deadline(0.5):
             db.execute_sql("SELECT pg_sleep(60)")
     finally:
         instrumentor.uninstrument()
