@@ -120,6 +120,31 @@ class Deadline:
                 cut(self._connection)
 
 
+class Deadlines(threading.local):
+    """Which deadline holds, in each thread of its own."""
+
+    current: Deadline | None = None
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """End all waits of the block in *seconds*; inside another deadline the nearer one holds."""
+        outer = self.current
+        at = time.monotonic() + seconds
+        if outer is not None and outer.at <= at:
+            yield
+            return
+        with Deadline(at) as deadline:
+            self.current = deadline
+            try:
+                yield
+            finally:
+                self.current = outer
+
+    def seconds_left(self) -> float:
+        """Tell how much time there is, not below 0; infinite where no deadline holds."""
+        return math.inf if self.current is None else self.current.seconds_left()
+
+
 def exceeded(*, nothing_written: bool = True) -> UnavailableError:
     """Make the error of a deadline that has passed."""
     return UnavailableError("the deadline has passed", DEADLINE_EXCEEDED, retryable=nothing_written)

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 
-from homethrive_db.deadlines import Deadline
+from homethrive_db.deadlines import Deadline, Deadlines
 from homethrive_db.errors import UnavailableError
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot
@@ -34,7 +34,7 @@ class Liveness:
         if self._is_lambda:
             slot.invocation = _invocation()
 
-    def unfit(self, slot: Slot, deadline: Deadline | None) -> str | None:
+    def unfit(self, slot: Slot, deadlines: Deadlines) -> str | None:
         """Say why an idle connection is not to be used; None where it is."""
         if slot.connection.closed:
             return "dead"
@@ -46,18 +46,16 @@ class Liveness:
         if idle > self._options.max_idle:
             return "idle"
         if slot.poll.poll(0):  # a server that closes a connection says so on it
-            return None if self._answers(slot.connection, deadline) else "dead"
+            return None if self._answers(slot.connection, deadlines) else "dead"
         if idle > self._options.check_after or self._may_have_been_frozen(slot):
-            return None if self._answers(slot.connection, deadline) else "unresponsive"
+            return None if self._answers(slot.connection, deadlines) else "unresponsive"
         return None
 
     def _may_have_been_frozen(self, slot: Slot) -> bool:
         return self._is_lambda and (slot.invocation is None or slot.invocation != _invocation())
 
-    def _answers(self, connection: Any, deadline: Deadline | None) -> bool:
-        seconds = self._options.check_timeout
-        if deadline is not None:
-            seconds = min(seconds, deadline.seconds_left())
+    def _answers(self, connection: Any, deadlines: Deadlines) -> bool:
+        seconds = min(self._options.check_timeout, deadlines.seconds_left())
         with (
             suppress(psycopg2.Error, UnavailableError),
             Deadline(time.monotonic() + seconds, gently=False) as limit,

@@ -146,7 +146,7 @@ class TransactionalPool(Pool):
     def _settle(self, transaction_id: str, lost: UnavailableError) -> None:
         """Return if the transaction has been committed; raise whether it was rolled back."""
         outcome = None
-        for _ in attempts(self._within_deadline(_SETTLE_SECONDS)):
+        for _ in attempts(min(_SETTLE_SECONDS, self._deadlines.seconds_left())):
             with suppress(HomethriveDbError), Translation(nothing_written=True):
                 if self._state.conn.closed:
                     self.renew()
@@ -198,7 +198,7 @@ class TransactionalPool(Pool):
         if self.in_transaction():
             with self.atomic():
                 return function()
-        for is_last in attempts(self._within_deadline(patience)):
+        for is_last in attempts(min(patience, self._deadlines.seconds_left())):
             try:
                 with self.atomic():
                     return function()
@@ -210,10 +210,6 @@ class TransactionalPool(Pool):
                 if getattr(ours, "code", None) == READ_ONLY:
                     self.close_idle()  # what takes writes by now may be another server
         raise AssertionError("the last attempt returns or raises")
-
-    def _within_deadline(self, seconds: float) -> float:
-        deadline = self.current_deadline()
-        return seconds if deadline is None else min(seconds, deadline.seconds_left())
 
 
 def _may_be_repeated(error: Exception) -> bool:

@@ -88,9 +88,9 @@ def questions(monkeypatch):
     asked = []
     answers = Liveness._answers
 
-    def ask(liveness, connection, deadline):
+    def ask(liveness, connection, deadlines):
         asked.append(connection)
-        return answers(liveness, connection, deadline)
+        return answers(liveness, connection, deadlines)
 
     monkeypatch.setattr(Liveness, "_answers", ask)
     return asked
