@@ -103,8 +103,8 @@ class Database(TransactionalPool):
         if not self._state.closed:
             return self._rows(statement, parameters)
         for may_be_repeated in (statement.is_idempotent, False):
-            self.connect()
             try:
+                self.connect()
                 return self._rows(statement, parameters)
             except UnavailableError as error:
                 if error.code != CONNECTION_LOST or not may_be_repeated:
