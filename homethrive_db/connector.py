@@ -50,8 +50,8 @@ class Connector:
         self.parameters = parameters
         self._credentials = credentials
 
-    def connect(self, seconds: float | None) -> Any:
-        """Connect, in *seconds* where given.
+    def connect(self, seconds: float) -> Any:
+        """Connect, in *seconds*, which may be infinite.
 
         Raises UnavailableError where the server cannot be reached or refuses, or does not answer
         in time; what the credentials raise passes.
@@ -63,7 +63,7 @@ class Connector:
             connection.autocommit = True
             return connection
 
-    def _connect(self, seconds: float | None) -> Any:
+    def _connect(self, seconds: float) -> Any:
         if self._credentials is None:
             return _open(self.parameters, seconds)
         given = self._credentials(refresh=False)
@@ -79,20 +79,19 @@ class Connector:
             anew = self._credentials(refresh=True)
             if anew == given:
                 raise
-        if seconds is not None:
-            seconds = max(0.0, seconds - (time.monotonic() - started))
-        return _open({**self.parameters, **anew}, seconds)
+        spent = time.monotonic() - started
+        return _open({**self.parameters, **anew}, max(0.0, seconds - spent))
 
     def _connect_timeout(self) -> float:
         return float(self.parameters.get("connect_timeout") or 0) or math.inf
 
 
-def _open(parameters: Mapping[str, Any], seconds: float | None) -> Any:
+def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
     """Connect; where there are only so many *seconds*, in a thread that can be left behind.
 
     libpq counts whole seconds, and no socket is there yet that could be cut.
     """
-    if seconds is None:
+    if seconds == math.inf:
         return psycopg2.connect(**parameters)
     outcomes: SimpleQueue[Any] = SimpleQueue()
 

@@ -106,8 +106,8 @@ class Database(TransactionalPool):
         if not self._state.closed:
             return self._rows(statement, parameters)
         for may_be_repeated in (statement.is_idempotent, False):
-            self.connect()
             try:
+                self.connect()
                 return self._rows(statement, parameters)
             except UnavailableError as error:
                 if error.code != CONNECTION_LOST or not may_be_repeated:
@@ -149,9 +149,8 @@ class Database(TransactionalPool):
         return self._execute_prepared(text, values)
 
     def _execute_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
+        self._live_connection()  # what is known of a lost one does not hold on the next
         slot = self._state.slot
-        if slot.connection.closed and not self.in_transaction():
-            self.renew()
         known = slot.prepared.get(text.name)
         if known is not None:
             return self._send(known, values)
@@ -172,7 +171,7 @@ class Database(TransactionalPool):
         slot = self._state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
         cursor, slot.cursor = slot.cursor or connection.cursor(), None
-        deadline = self._limits.deadline
+        deadline = self._deadlines.current
         with slot.call if deadline is None else deadline.watching(connection):
             cursor.execute(sql, values)
         rows = cursor.fetchall()

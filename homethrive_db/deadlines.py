@@ -48,7 +48,7 @@ class Deadline:
         self._alarms: list[Alarm] = []
         self._connection: Any = None
         self._has_rung = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
 
     def __enter__(self) -> Deadline:
         """Set the alarms."""
@@ -86,9 +86,9 @@ class Deadline:
 
     def begin(self, connection: Any) -> None:
         """Watch over *connection*, about to wait. Raises UnavailableError where it is too late."""
-        if self.seconds_left() <= 0:
-            raise exceeded()
         with self._lock:
+            if self._has_rung or self.seconds_left() <= 0:
+                raise exceeded()
             self._connection = connection
 
     def end(self) -> bool:
@@ -118,6 +118,31 @@ class Deadline:
             self._has_rung = True
             if self._connection is not None:
                 cut(self._connection)
+
+
+class Deadlines(threading.local):
+    """Which deadline holds, in each thread of its own."""
+
+    current: Deadline | None = None
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """End all waits of the block in *seconds*; inside another deadline the nearer one holds."""
+        outer = self.current
+        at = time.monotonic() + seconds
+        if outer is not None and outer.at <= at:
+            yield
+            return
+        with Deadline(at) as deadline:
+            self.current = deadline
+            try:
+                yield
+            finally:
+                self.current = outer
+
+    def seconds_left(self) -> float:
+        """Tell how much time there is, not below 0; infinite where no deadline holds."""
+        return math.inf if self.current is None else self.current.seconds_left()
 
 
 def exceeded(*, nothing_written: bool = True) -> UnavailableError:

@@ -34,8 +34,9 @@ def let_go(connection: Any) -> None:
     """Leave a parent's session alone: what this process still sends on it goes nowhere."""
     _inherited.append(connection)
     with suppress(OSError, psycopg2.Error):
+        descriptor = connection.fileno()  # first: one that is closed has none
         nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, connection.fileno())
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
 

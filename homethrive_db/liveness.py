@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg2
 
-from homethrive_db.deadlines import Deadline
+from homethrive_db.deadlines import Deadline, Deadlines
+from homethrive_db.errors import UnavailableError
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.slots import Slot
 
@@ -33,7 +34,7 @@ class Liveness:
         if self._is_lambda:
             slot.invocation = _invocation()
 
-    def unfit(self, slot: Slot) -> str | None:
+    def unfit(self, slot: Slot, deadlines: Deadlines) -> str | None:
         """Say why an idle connection is not to be used; None where it is."""
         if slot.connection.closed:
             return "dead"
@@ -45,27 +46,30 @@ class Liveness:
         if idle > self._options.max_idle:
             return "idle"
         if slot.poll.poll(0):  # a server that closes a connection says so on it
-            return None if self._answers(slot.connection) else "dead"
+            return None if self._answers(slot.connection, deadlines) else "dead"
         if idle > self._options.check_after or self._may_have_been_frozen(slot):
-            return None if self._answers(slot.connection) else "unresponsive"
+            return None if self._answers(slot.connection, deadlines) else "unresponsive"
         return None
 
     def _may_have_been_frozen(self, slot: Slot) -> bool:
-        return self._is_lambda and slot.invocation != _invocation()
+        return self._is_lambda and (slot.invocation is None or slot.invocation != _invocation())
 
-    def _answers(self, connection: Any) -> bool:
-        limit = Deadline(time.monotonic() + self._options.check_timeout, gently=False)
-        with limit, suppress(psycopg2.Error):
-            limit.begin(connection)
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
-            finally:
-                limit.end()
-            return not connection.closed
+    def _answers(self, connection: Any, deadlines: Deadlines) -> bool:
+        seconds = min(self._options.check_timeout, deadlines.seconds_left())
+        with (
+            suppress(psycopg2.Error, UnavailableError),
+            Deadline(time.monotonic() + seconds, gently=False) as limit,
+            limit.watching(connection),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT 1")
+            return True
         return False
 
 
 def _invocation() -> str | None:
-    """Name the invocation of AWS Lambda: between two of them the process may have been frozen."""
+    """Name the invocation of AWS Lambda: between two of them the process may have been frozen.
+
+    None where that cannot be told.
+    """
     return os.environ.get("_X_AMZN_TRACE_ID")

@@ -38,7 +38,7 @@ class DatabaseOptions:
     """Gives user and password for each physical connection, in place of those of the URL."""
     leak_after: float | None = None
     """When a connection that is still held is logged, with the stack that took it. It costs a few
-    microseconds a call. None: never."""
+    microseconds a call. 0 and None: never."""
     settle_commits: bool = False
     """Whether to ask the server what became of a COMMIT whose answer did not come. It costs each
     transaction one more round trip, before COMMIT."""

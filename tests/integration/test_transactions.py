@@ -40,3 +40,18 @@ def test_a_statement_after_a_swallowed_error_says_what_happened(
         with pytest.raises(HomethriveDbError) as caught:
             users.find_by_clerk_user_id("user_1")
         assert caught.value.code == "TRANSACTION_ABORTED"
+
+
+def test_a_session_of_peewees_is_a_transaction_until_it_ends(
+    homethrive_committed_db, homethrive_committed_repositories
+):
+    db, users = homethrive_committed_db, homethrive_committed_repositories.users
+    with db.connection_context():
+        db.session_start()
+        users.upsert("user_1")
+        assert db.session_rollback()
+        db.session_start()
+        users.upsert("user_2")
+        assert db.session_commit()
+    found = [users.find_by_clerk_user_id(name) is not None for name in ("user_1", "user_2")]
+    assert found == [False, True]
