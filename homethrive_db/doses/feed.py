@@ -9,20 +9,14 @@ from itertools import islice
 from homethrive_db import validation
 from homethrive_db.database import Database
 from homethrive_db.doses.agenda import read_agenda
-from homethrive_db.doses.contacts import list_contacts
+from homethrive_db.doses.contacts import RecentContacts
 from homethrive_db.doses.feed_cursor import Cursor, read_cursor, window_text, write_cursor
-from homethrive_db.doses.feed_pages import (
-    ID,
-    TIME_OF_DAY,
-    ZONE,
-    FeedWindow,
-    Shard,
-    read_pages,
-)
+from homethrive_db.doses.feed_pages import ID, TIME_OF_DAY, ZONE, read_pages
+from homethrive_db.doses.feed_window import FeedWindow, Shard
 from homethrive_db.doses.occurrence import DoseOccurrence, FeedOccurrence
 from homethrive_db.errors import ValidationError
 
-PAGE_SIZE = 2_000
+PAGE_SIZE = 500
 """How many doses are read ahead, about."""
 
 _Dose = tuple[DoseOccurrence, str, str]
@@ -101,10 +95,10 @@ class DoseFeed:
         return self._occurrences(self._doses(window, name, cursor))
 
     def _occurrences(self, doses: Iterator[_Dose]) -> Iterator[FeedOccurrence]:
-        """Add whom to tell, with one statement for a page of doses."""
+        """Add whom to tell, with a statement for a page of doses at most."""
+        recent = RecentContacts(self._db)
         while page := list(islice(doses, self._page_size)):
-            recipients = {dose.recipient_id for dose, _, _ in page}
-            contacts = list_contacts(self._db, recipients)
+            contacts = recent.of({dose.recipient_id for dose, _, _ in page})
             for dose, name, cursor in page:
                 yield FeedOccurrence(dose, name, contacts[dose.recipient_id], cursor)
 

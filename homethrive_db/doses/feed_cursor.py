@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.local_windows import Segment
+from homethrive_db.doses.local_windows import Span
 from homethrive_db.errors import ValidationError
 
 _FIRST_ID, _LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
@@ -30,15 +31,15 @@ class Cursor(NamedTuple):
     scheduled_for: datetime
 
 
-def start_of(segment: Segment, after: Cursor | None) -> Position | None:
-    """Tell where to begin a segment; None where all of it is past.
+def start_of(span: Span, after: Cursor | None) -> Position | None:
+    """Tell where to begin a span; None where all of it is past.
 
     That may be the schedule of the cursor's own dose, since it may have later ones.
     """
-    first = Position(segment.first, _FIRST_ID)
-    if after is None or _rank(segment.zone) > _rank(after.zone):
+    first = Position(span.first, _FIRST_ID)
+    if after is None or _rank(span.zone) > _rank(after.zone):
         return first
-    if segment.zone != after.zone or segment.last <= after.time_of_day:
+    if span.zone != after.zone or span.last <= after.time_of_day:
         return None
     return max(first, Position(after.time_of_day, after.schedule_id))
 
@@ -63,7 +64,13 @@ def window_text(since: datetime, until: datetime) -> str:
 def write_cursor(window: str, cursor: Cursor) -> str:
     """Write the cursor of a dose. The zone comes last, since it may have slashes."""
     zone, time_of_day, schedule_id, at = cursor
-    return f"{window}/{at.isoformat()}/{time_of_day}/{schedule_id.hex}/{zone or ''}"
+    return f"{window}/{_text(at)}/{time_of_day}/{schedule_id.hex}/{zone or ''}"
+
+
+@lru_cache(256)
+def _text(instant: datetime) -> str:
+    """Write an instant, which many doses have in common."""
+    return instant.isoformat()
 
 
 def read_cursor(text: object, window: str) -> Cursor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, time, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -16,61 +15,67 @@ from homethrive_db.errors import ValidationError
 
 _DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)
-_WHOLE_DAY = (0, _DAY)
+_DAY_LONG = (0, _DAY)
+_CLOCK = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(_DAY + 1)]
 
 # A time that a clock change skips is read with the offset before it, and no change skips more than
 # a day. No zone has ever changed its clock twice in so short a time.
 _LONGEST_GAP = timedelta(hours=25)
 
 
-class Segment(NamedTuple):
-    """Schedules that a feed reads by index: those of one zone, at some local times of day."""
+class Span(NamedTuple):
+    """A stretch of the local times of day in a zone."""
 
     zone: str | None
-    """The schedules' own zone; None for those that follow their recipients'."""
+    """None for the schedules that follow their recipients', whatever those are."""
     first: str
-    """A time of day, inclusive."""
+    """Inclusive."""
     last: str
-    """A time of day, exclusive, up to 24:00."""
-    recipient_zones: tuple[str, ...] | None = None
-    """The zones of the recipients whose schedules without a zone these are."""
+    """Exclusive, up to 24:00."""
 
 
-def segments(
-    own: Iterable[str], followed: Iterable[str], since: datetime, until: datetime
-) -> Iterator[Segment]:
-    """Divide the schedules that may have doses from *since* to before *until*, in a fixed order.
+WHOLE_DAY = Span(None, "00:00", "24:00")
+"""All schedules that follow their recipients' zones."""
 
-    By zone, in Python's order of names, those without one last, then by time of day: whatever the
-    window, what comes later sorts behind. *own* are the zones of schedules, *followed* those of
-    recipients. A zone that is not known has any time of day, for its schedules to be reported.
+
+def local_spans(zones: Iterable[str], since: datetime, until: datetime) -> list[Span]:
+    """List when doses due from *since* to before *until* may be set for, zone by zone.
+
+    In Python's order of names, then by time. A zone that is not known has the whole day, for its
+    schedules to be reported.
     """
-    for name in sorted(own):
-        zone = _known(name)
-        spans = [_WHOLE_DAY] if zone is None else local_minutes(zone, since, until)
-        for span in spans:
-            yield _segment(name, span)
-    known = {name: zone for name in sorted(followed) if (zone := _known(name)) is not None}
-    spans_of = {name: local_minutes(zone, since, until) for name, zone in known.items()}
-    edges = sorted({edge for spans in spans_of.values() for span in spans for edge in span})
-    for span in pairwise(edges):
-        names = tuple(name for name, spans in spans_of.items() if _cover(spans, span))
-        if names:
-            yield _segment(None, span, names)
-    if unknown := tuple(sorted(set(followed) - known.keys())):
-        yield _segment(None, _WHOLE_DAY, unknown)
+    spans = []
+    for name in sorted(zones):
+        zone = known_zone(name)
+        minutes = [_DAY_LONG] if zone is None else local_minutes(zone, since, until)
+        spans += [Span(name, _CLOCK[first], _CLOCK[last]) for first, last in minutes]
+    return spans
+
+
+def minutes_of(spans: Iterable[Span]) -> list[str]:
+    """List the times of day, by the minute, that are in any of the spans."""
+    found = {(first, last) for _, first, last in spans}
+    return [one for one in _CLOCK if any(first <= one < last for first, last in found)]
+
+
+def known_zone(name: str) -> ZoneInfo | None:
+    """Find a zone; None where the name is not known."""
+    try:
+        return find_zone(name)
+    except ValidationError:
+        return None
 
 
 def local_minutes(zone: ZoneInfo, since: datetime, until: datetime) -> list[tuple[int, int]]:
     """List the spans of a local day that the window may touch: minutes, the last one exclusive."""
     if until - since >= _DAY * _MINUTE:
-        return [_WHOLE_DAY]
+        return [_DAY_LONG]
     try:
         ends = (since - _LONGEST_GAP).astimezone(zone), until.astimezone(zone)
         offsets = {end.utcoffset() or timedelta() for end in ends}
         walls = [(since + offset, until + offset) for offset in offsets]
     except OverflowError:  # at an end of the calendar
-        return [_WHOLE_DAY]
+        return [_DAY_LONG]
     return _merged(span for start, end in walls for span in _spans(start, end))
 
 
@@ -90,25 +95,3 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((first, last))
     return merged
-
-
-def _cover(spans: Iterable[tuple[int, int]], span: tuple[int, int]) -> bool:
-    return any(first <= span[0] and span[1] <= last for first, last in spans)
-
-
-def _segment(
-    zone: str | None, span: tuple[int, int], recipient_zones: tuple[str, ...] | None = None
-) -> Segment:
-    first, last = map(_clock, span)
-    return Segment(zone, first, last, recipient_zones)
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
-def _known(name: str) -> ZoneInfo | None:
-    try:
-        return find_zone(name)
-    except ValidationError:
-        return None

@@ -1,12 +1,15 @@
 """The feed of all care recipients, against brute force over every schedule there is."""
 
+import logging
 import random
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from uuid import UUID
+from zoneinfo import available_timezones
 
 import psycopg2
 import psycopg2.extensions
@@ -15,14 +18,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.feed_fill import fill
 from homethrive_db import (
+    Contact,
+    ContactRole,
     DoseFeed,
     DoseStatus,
     NewSchedule,
     Recurrence,
+    ValidationError,
     create_db,
     occurrences,
 )
+from homethrive_db.doses import agenda, feed_followers
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
@@ -379,3 +387,239 @@ def test_a_cursor_holds_whatever_becomes_of_its_schedule(
     homethrive_repositories.schedules.update(owner, made[0].id, time_of_day=time(9))
     assert list(feed.due(NOON, NOON + MINUTE, after=first.cursor)) == rest
     assert schedule_ids(rest) == [one.id for one in made[1:]]
+
+
+def contacts_of(feed):
+    (found,) = feed.due(NOON, NOON + MINUTE)
+    return found.contacts
+
+
+def test_the_recipient_and_the_approved_caregivers_are_to_be_told(
+    homethrive_repositories, homethrive_factory, feed
+):
+    owner = homethrive_factory.user(display_name="Signed up as")
+    profile = homethrive_factory.own_profile(owner, display_name="Ana")
+    homethrive_factory.schedule(
+        homethrive_factory.medication(profile), time_of_day=NOON.time(), timezone="UTC"
+    )
+    second, first = homethrive_factory.user(), homethrive_factory.user(display_name=None)
+    for user, status in (
+        (first, "approved"),
+        (homethrive_factory.user(), "pending_request"),
+        (homethrive_factory.user(), "revoked"),
+        (second, "approved"),
+    ):
+        homethrive_factory.caregiver_access(user, owner, status=status)
+    homethrive_factory.own_profile(second, display_name="Ben")
+    assert contacts_of(feed) == (
+        Contact(owner.clerk_user_id, ContactRole.RECIPIENT, "Ana", owner.email),
+        Contact(first.clerk_user_id, ContactRole.CAREGIVER, None, first.email),
+        Contact(second.clerk_user_id, ContactRole.CAREGIVER, "Ben", second.email),
+    )
+
+
+def test_where_the_recipient_does_not_sign_in_the_creator_is_to_be_told(homethrive_factory, feed):
+    creator = homethrive_factory.user()
+    recipient = homethrive_factory.care_recipient(creator, display_name="Carl")
+    homethrive_factory.caregiver_access(homethrive_factory.user(), creator, status="approved")
+    homethrive_factory.schedule(
+        homethrive_factory.medication(recipient), time_of_day=NOON.time(), timezone="UTC"
+    )
+    (found,) = feed.due(NOON, NOON + MINUTE)
+    assert found.recipient_display_name == "Carl"
+    assert found.contacts == (
+        Contact(creator.clerk_user_id, ContactRole.CREATOR, creator.display_name, creator.email),
+    )
+
+
+def test_nobody_is_to_be_told_where_nobody_is_known(homethrive_db, homethrive_factory, feed):
+    at_noon(homethrive_factory)
+    homethrive_db.execute_sql(
+        "UPDATE care_recipients SET user_id = NULL, created_by_user_id = NULL"
+    )
+    assert contacts_of(feed) == ()
+
+
+def test_what_cannot_be_is_reported_once_and_the_others_go_on(
+    homethrive_db, homethrive_factory, feed, caplog, monkeypatch
+):
+    """Also where the window is far from any time or date that it is set for."""
+    monkeypatch.setattr(agenda, "_reported", set())
+    sound = at_noon(homethrive_factory)
+    broken = [at_noon(homethrive_factory) for _ in range(4)]
+    away, dayless, ended, homeless = (str(one.id) for one in broken)
+    for sql in (
+        f"UPDATE medication_schedules SET timezone = 'Mars/Phobos', time_of_day = '01:00'"
+        f" WHERE id = '{away}'",
+        f"UPDATE medication_schedules SET recurrence = 'weekly', days_of_week = '{{}}'"
+        f" WHERE id = '{dayless}'",
+        f"UPDATE medication_schedules SET start_date = '2031-01-01', end_date = '2021-01-01'"
+        f" WHERE id = '{ended}'",
+        f"UPDATE medication_schedules SET timezone = NULL, time_of_day = '02:00'"
+        f" WHERE id = '{homeless}'",
+        f"UPDATE care_recipients SET timezone = 'nowhere' WHERE id = (SELECT recipient_id FROM"
+        f" medications WHERE id = '{broken[3].medication_id}')",
+    ):
+        homethrive_db.execute_sql(sql)
+    with caplog.at_level(logging.WARNING):
+        for length in (MINUTE, MINUTE, DAY):
+            assert schedule_ids(feed.due(NOON, NOON + length)) == [sound.id]
+    reported = [record.args[0] for record in caplog.records]
+    assert sorted(map(str, reported)) == sorted([away, dayless, ended, homeless])
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("start", {"start": NOON + MINUTE, "end": NOON}),
+        ("start", {"start": NOON.replace(tzinfo=None)}),
+        ("shard", {"shard": (2, 2)}),
+        ("shard", {"shard": (-1, 2)}),
+        ("shard", {"shard": (0, 0)}),
+        ("shard", {"shard": 1}),
+        ("shard", {"shard": ("0", "2")}),
+        ("after", {"after": ""}),
+        ("after", {"after": "x/y/z/08:00/0/UTC"}),
+        ("after", {"after": 7}),
+    ],
+)
+def test_bad_input_is_refused_before_a_connection_is_used(field, options):
+    feed = DoseFeed(create_db("postgresql://localhost:1/nothing"))
+    with pytest.raises(ValidationError) as caught:
+        feed.due(**{"start": NOON, "end": NOON + DAY, **options})
+    assert caught.value.details == {"field": field}
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("since", {"since": NOON + DAY}),
+        ("grace", {"grace": -MINUTE}),
+        ("grace", {"grace": 60}),
+        ("grace", {"grace": timedelta.max}),
+        ("shard", {"shard": (1, 1)}),
+        ("after", {"after": "elsewhere"}),
+    ],
+)
+def test_bad_input_for_missed_doses_is_refused_too(field, options):
+    feed = DoseFeed(create_db("postgresql://localhost:1/nothing"))
+    with pytest.raises(ValidationError) as caught:
+        feed.missed(**{"since": NOON, "until": NOON + MINUTE, "grace": HOUR, **options})
+    assert caught.value.details == {"field": field}
+
+
+def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
+    """It would pass over doses that are not given yet."""
+    at_noon(homethrive_factory)
+    (found,) = feed.due(NOON, NOON + MINUTE)
+    with pytest.raises(ValidationError, match="same feed and window"):
+        feed.due(NOON, NOON + 2 * MINUTE, after=found.cursor)
+
+
+class Cursor(psycopg2.extensions.cursor):
+    """Keeps what it sends."""
+
+    sent = []
+
+    def execute(self, query, values=None):
+        self.sent.append(self.mogrify(query, values))
+        return super().execute(query, values)
+
+
+@pytest.fixture(scope="module")
+def crowd(homethrive_databases):
+    """Give the URL of a database with 20,000 schedules in 50 zones."""
+    with homethrive_databases.clone() as url:
+        connection = psycopg2.connect(url)
+        fill(connection, 20_000)
+        connection.close()
+        yield url
+
+
+@pytest.fixture
+def watched(crowd):
+    """Give what makes databases whose statements are kept."""
+    made = []
+
+    def make(**options):
+        made.append(create_db(crowd, cursor_factory=Cursor, **options))
+        Cursor.sent.clear()
+        return made[-1]
+
+    yield make
+    for db in made:
+        db.close_all()
+
+
+def test_a_page_is_two_statements_and_no_more(watched):
+    """One for the schedules, one for the contacts that are not known yet; no transaction."""
+    db = watched()
+    found = sum(1 for _ in DoseFeed(db, page_size=500).due(NOON, NOON + 15 * MINUTE))
+    spans = 50
+    assert found > 200
+    assert len(Cursor.sent) <= 2 + spans + 2 * (found // 500 + 1)
+    assert {one.split()[0] for one in Cursor.sent} <= {b"SELECT", b"WITH"}
+    assert db.stats().in_use == 0
+
+
+def test_no_connection_is_held_between_pages(watched):
+    db = watched()
+    doses = DoseFeed(db, page_size=10).due(NOON, NOON + DAY)
+    for _ in range(25):
+        next(doses)
+        assert db.stats().in_use == 0
+    doses.close()
+
+
+def test_behind_a_proxy_every_statement_is_short(watched, crowd):
+    """With as many zones as there are, in pages of many."""
+    connection = psycopg2.connect(crowd)
+    zones = sorted(available_timezones() - {"localtime", "Factory"})
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE care_recipients SET timezone = (%s::text[])[1 + floor(random() * %s)::int]",
+            (zones, len(zones)),
+        )
+    connection.close()
+    direct = keys(DoseFeed(watched()).due(NOON, NOON + 5 * HOUR))
+    behind = keys(
+        DoseFeed(watched(proxy=True, sslmode="disable"), page_size=2_000).due(NOON, NOON + 5 * HOUR)
+    )
+    assert behind == direct
+    assert len(direct) > 1_000
+    assert max(map(len, Cursor.sent)) <= 16_000
+
+
+def test_memory_is_that_of_a_page(crowd, monkeypatch):
+    monkeypatch.setattr(feed_followers, "KEYS", 500)
+    db = create_db(crowd)
+    feed = DoseFeed(db, page_size=100)
+    sum(1 for _ in feed.due(NOON, NOON + MINUTE))
+    tracemalloc.start()
+    found = sum(1 for _ in feed.due(NOON, NOON + 11 * HOUR))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    db.close_all()
+    assert found > 5_000
+    assert peak < 4_000_000
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("options", [{}, {"shard": (0, 2)}], ids=["all", "shard"])
+def test_a_page_reads_the_index_in_its_order(watched, options):
+    """No sort and no other schedules: what it costs is the page, whatever the table holds."""
+    db = watched()
+    list(DoseFeed(db, page_size=20).due(NOON, NOON + DAY, **options))
+    pages = [one for one in Cursor.sent if b"LIMIT" in one and b"ORDER BY" in one]
+    for page in (pages[0], pages[-1]):
+        with db.connection_context():
+            cursor = db.execute_sql(f"EXPLAIN (FORMAT JSON) {page.decode()}")
+            plan = list(nodes(cursor.fetchone()[0][0]["Plan"]))
+        assert "Sort" not in {one["Node Type"] for one in plan}
+        (read,) = [one for one in plan if one.get("Relation Name") == "medication_schedules"]
+        assert read["Index Name"] == "medication_schedules_timezone_time_of_day_id_idx"

@@ -1,0 +1,103 @@
+"""Schedules without a zone of their own, by the zones of the recipients whom they follow.
+
+The index does not know those zones. A look-up for each schedule of a time of day that is in the
+window somewhere on earth costs more than reading all: PostgreSQL chooses, by how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+
+from peewee import Select, Tuple, fn
+
+from homethrive_db import models
+from homethrive_db.database import Database
+from homethrive_db.doses.feed_cursor import Position, behind
+from homethrive_db.doses.feed_window import FITS, IS_OPEN, FeedWindow, is_in_shard
+from homethrive_db.doses.local_windows import Span, known_zone, local_spans, minutes_of
+from homethrive_db.statements import (
+    Statement,
+    array,
+    array_bytes,
+    input_rows,
+    param,
+    portions,
+    statement,
+)
+
+KEYS = 20_000
+"""How many places of schedules are held at most."""
+
+_MOST_MINUTES = 400
+"""With more of them than that, the times of day narrow little."""
+
+_SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+_RECIPIENT = models.CareRecipient
+
+
+def _places(*, is_sharded: bool) -> Statement:
+    """Select where the next schedules are that are set for one of their recipient's spans."""
+    spans = input_rows("spans", zone="text", first="text", last="text")
+    clock, minutes = _SCHEDULE.time_of_day, param("minutes", "text[]")
+    query = (
+        Select((spans,), (clock, _SCHEDULE.id))
+        .join(_RECIPIENT, on=_RECIPIENT.timezone == spans.c.zone)
+        .join(_MEDICATION, on=_MEDICATION.recipient == _RECIPIENT.id)
+        .join(_SCHEDULE, on=_SCHEDULE.medication == _MEDICATION.id)
+        .where(
+            _SCHEDULE.timezone.is_null(),
+            clock >= spans.c.first,
+            clock < spans.c.last,
+            minutes.is_null() | (clock == fn.ANY(minutes)),
+            Tuple(clock, _SCHEDULE.id) >= Tuple(param("from_time"), param("from_id", "uuid")),
+            FITS,
+            IS_OPEN,
+        )
+    )
+    if is_sharded:
+        query = query.where(is_in_shard(_RECIPIENT.id))
+    return statement(query.order_by(clock, _SCHEDULE.id).limit(param("limit")).with_cte(spans))
+
+
+_PLACES = {is_sharded: _places(is_sharded=is_sharded) for is_sharded in (False, True)}
+
+
+def follower_places(
+    db: Database, window: FeedWindow, zones: Sequence[str], start: Position
+) -> Iterator[Position]:
+    """Give the places of the schedules that may have doses in the window, in their order.
+
+    *zones* are those of recipients. One statement for 20,000; behind a proxy, as many as it takes.
+    """
+    spans = local_spans(zones, window.since, window.until)
+    known = [one for one in spans if known_zone(str(one.zone)) is not None]
+    unknown = [one for one in spans if one not in known]
+    places = _PLACES[window.shard is not None]
+    streams = [
+        _stream(db, window, portion, start)
+        for some in (known, unknown)
+        for portion in portions(db, places, some, lambda span: array_bytes(*span))
+        if portion
+    ]
+    return merge(*streams)
+
+
+def _stream(
+    db: Database, window: FeedWindow, spans: Sequence[Span], start: Position
+) -> Iterator[Position]:
+    minutes = minutes_of(spans)
+    values = window.values() | {
+        "zone": array(one.zone for one in spans),
+        "first": array(one.first for one in spans),
+        "last": array(one.last for one in spans),
+        "minutes": None if len(minutes) > _MOST_MINUTES else "{" + ",".join(minutes) + "}",
+        "limit": KEYS,
+    }
+    while True:
+        values |= {"from_time": start.time_of_day, "from_id": start.schedule_id}
+        rows = db.rows(_PLACES[window.shard is not None], values)
+        yield from (Position(*row) for row in rows)
+        if len(rows) < KEYS:
+            return
+        start = behind(Position(*rows[-1]))
