@@ -15,10 +15,10 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 import pytest
+from benchmarks.feed_fill import fill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.feed_fill import fill
 from homethrive_db import (
     Contact,
     ContactRole,
