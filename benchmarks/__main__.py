@@ -2,78 +2,94 @@
 
 from __future__ import annotations
 
-import tempfile
+import dataclasses
+import json
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
 import click
-import psycopg2
 
 from benchmarks.by_hand import ByHand
-from benchmarks.comparison import (
-    OURS,
-    Contender,
-    Result,
-    check,
-    geometric_mean,
-    measure,
-    write_json,
-)
-from benchmarks.fill import SCALES, fill
+from benchmarks.comparison import DIRECT, OURS, Contender, Result, check, measure
+from benchmarks.fill import SCALES, Households, filled
+from benchmarks.latency import round_trips
+from benchmarks.report import means, pictures, table
 from homethrive_db import Database, Repositories, create_db
-from homethrive_db.migrate import migrate
-
-BY_HAND = ByHand.name
 
 
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="small", show_default=True)
-@click.option("--url", help="An empty database whose name ends in _bench or _test.")
+@click.option("--url", help="An empty database, in place of one of an own server.")
 @click.option("--rounds", default=30, show_default=True)
 @click.option("--repeats", default=10, show_default=True)
-@click.option("--prepared", is_flag=True, help="Measure direct mode.")
 @click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="benchmark-results",
+    show_default=True,
+    help="Where the figures, the table and the pictures go.",
 )
-def main(  # noqa: PLR0913, PLR0917  # click's
-    scale: str, url: str | None, rounds: int, repeats: int, prepared: bool, json_path: Path | None
-) -> None:
+def main(scale: str, url: str | None, rounds: int, repeats: int, out: Path) -> None:
     """Fill a database, see that all contenders answer the same, measure every call."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
-        db = create_db(url or f"embedded://{folder}/data", prepared=prepared)
-        try:
-            list(migrate(db))
-            _run(db, SCALES[scale], rounds, repeats, json_path)
-        finally:
-            db.close_all()
+    with filled(scale, url, quiet=False) as (db, households):
+        click.echo(f"{SCALES[scale]:,} doses of {households.recipients:,} recipients")
+        results = list(_measure(db, households, rounds, repeats))
+    figures = {
+        "doses": SCALES[scale],
+        "rounds": rounds,
+        "repeats": repeats,
+        "python": platform.python_version(),
+        "postgresql": db.server_version,
+        "cores": os.cpu_count(),
+        "results": [dataclasses.asdict(one) for one in results],
+    }
+    for name, mean in means(figures).items():
+        whose = "" if name != DIRECT else f" {DIRECT}:"
+        click.echo(f"geometric mean of all calls:{whose} {mean:.2f} of {_beside(name)}")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "measured.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "table.md").write_text(table(figures))
+    pictures(figures, out)
+    click.echo(f"written to {out}: measured.json, table.md, speed-light.svg, speed-dark.svg")
 
 
-def _run(db: Database, doses: int, rounds: int, repeats: int, json_path: Path | None) -> None:
-    filling = psycopg2.connect(**db.connect_params)
-    households = fill(filling, doses)
-    filling.close()
+def _beside(name: str) -> str:
+    return ByHand.name if name == DIRECT else name
+
+
+def _measure(db: Database, households: Households, rounds: int, repeats: int) -> Iterator[Result]:
+    """Show and give the result of each call."""
     with db.connection_context():
         connection = db.connection()
         contenders = [
             Contender(OURS, Repositories(db), nullcontext),
-            Contender(BY_HAND, ByHand(connection), nullcontext),
+            Contender(ByHand.name, ByHand(connection), nullcontext),
+            Contender(DIRECT, Repositories(_direct(db)), nullcontext),
             *_others(connection),
         ]
         check(contenders, connection, households)
-        click.echo(f"{doses:,} doses of {households.recipients:,} recipients; all answer the same")
+        click.echo("all answer the same\n")
         names = [one.name for one in contenders]
-        click.echo(f"\n{'median µs a call':48}" + "".join(f"{name:>30}" for name in names))
-        results = []
-        for result in measure(contenders, connection, households, rounds=rounds, repeats=repeats):
-            results.append(result)
-            _show(result, names)
-    for name in names[1:]:
-        mean = geometric_mean([result.ratios[name][1] for result in results])
-        click.echo(f"geometric mean of all calls: {mean:.2f} of {name}")
-    if json_path is not None:
-        write_json(json_path, results, doses=doses, prepared=db.options.prepared)
+        head = "".join(f"{name:>30}" for name in names)
+        click.echo(f"{'median µs a call':48}{head}{'round trips':>13}")
+        measured = measure(contenders, connection, households, rounds=rounds, repeats=repeats)
+        trips = round_trips(db, households)
+        for result, (_, count) in zip(measured, trips, strict=True):
+            complete = dataclasses.replace(result, round_trips=round(count, 2))
+            _show(complete, names)
+            yield complete
+
+
+def _direct(db: Database) -> Database:
+    """Make a database in direct mode that has the connection of *db* in this thread."""
+    direct = create_db("postgresql://", prepared=True)
+    direct._state.set_connection(db.connection())
+    direct._state.slot = db._state.slot
+    return direct
 
 
 def _others(connection: object) -> Iterator[Contender]:
@@ -97,7 +113,7 @@ def _show(result: Result, names: list[str]) -> None:
         low, middle, high = result.ratios[name]
         spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
         cells.append(f"{result.medians[name]:9.0f} {spread:>20}")
-    click.echo(f"{result.call:48}" + "".join(cells))
+    click.echo(f"{result.call:48}" + "".join(cells) + f"{result.round_trips:13.2f}")
 
 
 if __name__ == "__main__":

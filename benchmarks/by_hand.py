@@ -4,10 +4,11 @@ The same job as the repositories': the access rule, outcomes, entities. No input
 error translated. It runs on the connection that it is given.
 """
 
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
+from benchmarks.comparison import BY_HAND
 from homethrive_db import (
     CaregiverAccess,
     CaregiverAccessWithUser,
@@ -42,12 +43,16 @@ _REACHED = """(r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s
         WHERE caregiver_user_id = %(user_id)s AND status = 'approved')))"""
 _OF_MEDICATION = f"care_recipients r ON r.id = m.recipient_id AND {_REACHED}"
 _OF_SCHEDULE = f"medications m ON m.id = s.medication_id JOIN {_OF_MEDICATION}"
+_FIRST = {"after_at": "-infinity", "after_id": UUID(int=0)}
+_PAGE_SIZE = 1_000
+_AFTER = f"""({{0}}, {{1}}) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
+    ORDER BY {{0}}, {{1}} LIMIT {_PAGE_SIZE}"""
 
 
 class ByHand:
     """All calls, on one connection."""
 
-    name = "psycopg2 by hand"
+    name = BY_HAND
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
@@ -69,6 +74,15 @@ class _Calls:
         self._cursor.execute(sql, values)
         row = self._cursor.fetchone()
         return None if row is None else make(*row)
+
+    def _pages(self, sql: str, make: Any, at: str = "created_at", **values: Any) -> Any:
+        values |= _FIRST
+        while True:
+            rows = self._all(sql, make, **values)
+            yield from rows
+            if len(rows) < _PAGE_SIZE:
+                return
+            values["after_at"], values["after_id"] = getattr(rows[-1], at), rows[-1].id
 
 
 class Users(_Calls):
@@ -111,6 +125,9 @@ class CareRecipients(_Calls):
     def list_for_caregiver(self, user_id):
         return self._all(_LIST_PROFILES, CareRecipient, user_id=user_id)
 
+    def iter_for_caregiver(self, user_id):
+        return self._pages(_PAGE_PROFILES, CareRecipient, user_id=user_id)
+
     def create(self, user_id, *, display_name):
         return self._one(_CREATE_PROFILE, CareRecipient, user_id=user_id, display_name=display_name)
 
@@ -133,10 +150,9 @@ class CareRecipients(_Calls):
 _P, _R = _PROFILE.format(""), _PROFILE.format("r.")
 _FIND_PROFILE = f"SELECT {_R} FROM care_recipients r WHERE r.id = %(recipient_id)s AND {_REACHED}"
 _FIND_OWN_PROFILE = f"SELECT {_P} FROM care_recipients WHERE user_id = %(user_id)s"
-_LIST_PROFILES = f"""SELECT {_R} FROM care_recipients r WHERE r.created_by_user_id = %(user_id)s
-    OR r.user_id = ANY (ARRAY (SELECT recipient_user_id FROM caregiver_access
-        WHERE caregiver_user_id = %(user_id)s AND status = 'approved'))
-    ORDER BY r.created_at, r.id"""
+_LIST_PROFILES = f"SELECT {_R} FROM care_recipients r WHERE {_REACHED} ORDER BY r.created_at, r.id"
+_PAGE_PROFILES = f"""SELECT {_R} FROM care_recipients r WHERE {_REACHED}
+    AND {_AFTER.format("r.created_at", "r.id")}"""
 _CREATE_PROFILE = f"""INSERT INTO care_recipients (created_by_user_id, display_name)
     VALUES (%(user_id)s, %(display_name)s) RETURNING {_P}"""
 _OWN_PROFILE = f"""INSERT INTO care_recipients (user_id, created_by_user_id, display_name)
@@ -196,7 +212,7 @@ class CaregiverAccesses(_Calls):
 
     def approve_request(self, recipient_user_id, access_id, at):
         return self._one(
-            _APPROVE.format("recipient_user_id"),
+            _APPROVE_REQUEST,
             CaregiverAccess.from_row,
             user_id=recipient_user_id,
             access_id=access_id,
@@ -205,7 +221,7 @@ class CaregiverAccesses(_Calls):
 
     def accept_invite(self, caregiver_user_id, access_id, at):
         return self._one(
-            _APPROVE.format("caregiver_user_id"),
+            _ACCEPT_INVITE,
             CaregiverAccess.from_row,
             user_id=caregiver_user_id,
             access_id=access_id,
@@ -243,8 +259,9 @@ _CREATE_ACCESS = f"""INSERT INTO caregiver_access
 _REVOKE = f"""UPDATE caregiver_access SET status = %(status)s, revoked_at = %(at)s,
     updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked' RETURNING {_A}"""
 _APPROVE = f"""UPDATE caregiver_access SET status = 'approved', approved_at = %(at)s,
-    updated_at = now() WHERE id = %(access_id)s AND {{0}} = %(user_id)s
-    AND status IN ('pending_request', 'pending_invite') RETURNING {_A}"""
+    updated_at = now() WHERE id = %(access_id)s AND {{0}} RETURNING {_A}"""
+_APPROVE_REQUEST = _APPROVE.format("recipient_user_id = %(user_id)s AND status = 'pending_request'")
+_ACCEPT_INVITE = _APPROVE.format("caregiver_user_id = %(user_id)s AND status = 'pending_invite'")
 _REVOKE_BY = f"""UPDATE caregiver_access SET status = 'revoked', revoked_at = %(at)s,
     updated_at = now() WHERE id = %(access_id)s AND status <> 'revoked'
     AND (caregiver_user_id = %(user_id)s OR recipient_user_id = %(user_id)s) RETURNING {_A}"""
@@ -258,6 +275,11 @@ class Medications(_Calls):
 
     def list_by_recipient(self, user_id, recipient_id):
         return self._all(_LIST_MEDICATIONS, Medication, user_id=user_id, recipient_id=recipient_id)
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return self._pages(
+            _PAGE_MEDICATIONS, Medication, user_id=user_id, recipient_id=recipient_id
+        )
 
     def create(self, user_id, recipient_id, *, name):
         return self._one(
@@ -330,6 +352,9 @@ _FIND_MEDICATION = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
     WHERE m.id = %(medication_id)s"""
 _LIST_MEDICATIONS = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
     WHERE m.recipient_id = %(recipient_id)s AND m.is_active ORDER BY m.created_at, m.id"""
+_PAGE_MEDICATIONS = f"""SELECT {_M} FROM medications m JOIN {_OF_MEDICATION}
+    WHERE m.recipient_id = %(recipient_id)s AND m.is_active
+    AND {_AFTER.format("m.created_at", "m.id")}"""
 _NEW_MEDICATION = f"""INSERT INTO medications AS m
     (recipient_id, name, instructions, created_by_user_id)
     SELECT r.id, %(name)s, %(instructions)s, %(user_id)s FROM care_recipients r
@@ -374,6 +399,11 @@ class Schedules(_Calls):
             id=recipient_id,
         )
 
+    def iter_by_recipient(self, user_id, recipient_id):
+        return self._pages(
+            _PAGE_SCHEDULES, MedicationSchedule.from_row, user_id=user_id, id=recipient_id
+        )
+
     def create_many(self, user_id, schedules):
         pairs = [(key, one) for key, new in schedules.items() for one in new]
         return self._all(
@@ -395,14 +425,18 @@ class Schedules(_Calls):
 
     def count_active_by_medication(self, user_id, medication_id):
         self._cursor.execute(_ENDS, {"user_id": user_id, "medication_id": medication_id})
-        today = datetime.now(UTC).date()
-        return sum(end is None or end >= today for (end,) in self._cursor.fetchall())
+        return sum(
+            end is None or end >= now.astimezone(ZoneInfo(zone)).date()
+            for end, zone, now in self._cursor.fetchall()
+        )
 
 
 _FIND_SCHEDULE = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
     WHERE s.id = %(schedule_id)s"""
 _LIST_SCHEDULES = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
     WHERE {{0}} ORDER BY s.created_at, s.id"""
+_PAGE_SCHEDULES = f"""SELECT {_S} FROM medication_schedules s JOIN {_OF_SCHEDULE}
+    WHERE m.recipient_id = %(id)s AND {_AFTER.format("s.created_at", "s.id")}"""
 _CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.* FROM
         unnest(%(medications)s::uuid[]) WITH ORDINALITY AS w (medication_id, number)
         JOIN {_NEW_SCHEDULES} ON n.position = w.number),
@@ -417,8 +451,8 @@ _CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.*
 _UPDATE_SCHEDULE = f"""UPDATE medication_schedules s SET dosage_notes = %(dosage_notes)s,
     updated_at = now() FROM {_OF_SCHEDULE.replace(" ON m.id = s.medication_id", "", 1)}
     WHERE s.id = %(schedule_id)s AND m.id = s.medication_id RETURNING {_S}"""
-_ENDS = f"""SELECT s.end_date FROM medication_schedules s JOIN {_OF_SCHEDULE}
-    WHERE m.id = %(medication_id)s"""
+_ENDS = f"""SELECT s.end_date, coalesce(s.timezone, r.timezone), now()
+    FROM medication_schedules s JOIN {_OF_SCHEDULE} WHERE m.id = %(medication_id)s"""
 
 
 class Doses(_Calls):
@@ -475,6 +509,10 @@ class Doses(_Calls):
             for schedule_id, due, taken_at, by in self._cursor.fetchall()
         }
 
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        values = {"user_id": user_id, "recipient_id": recipient_id, "start": start, "end": end}
+        return self._pages(_PAGE_DOSES, DoseTaken, "scheduled_for", **values)
+
 
 _D = _DOSE.format("d.")
 _NEW_DOSE = """INSERT INTO dose_taken AS d
@@ -513,3 +551,6 @@ _TAKEN = f"""SELECT d.schedule_id, d.scheduled_for, d.taken_at, d.taken_by_user_
     FROM dose_taken d JOIN care_recipients r ON r.id = d.recipient_id AND {_REACHED}
     WHERE d.schedule_id = ANY (%(schedule_ids)s::uuid[]) AND d.scheduled_for >= %(start)s
     AND d.scheduled_for < %(end)s ORDER BY d.schedule_id, d.scheduled_for"""
+_PAGE_DOSES = f"""SELECT {_D} FROM dose_taken d JOIN care_recipients r ON r.id = d.recipient_id
+    WHERE d.recipient_id = %(recipient_id)s AND {_REACHED} AND d.scheduled_for >= %(start)s
+    AND d.scheduled_for < %(end)s AND {_AFTER.format("d.scheduled_for", "d.id")}"""

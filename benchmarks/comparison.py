@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import math
 import statistics
 import time as clocks
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.calls import CALLS, Call
@@ -34,6 +32,8 @@ from homethrive_db import (
 )
 
 OURS = "homethrive_db"
+DIRECT = "homethrive_db, direct mode"
+BY_HAND = "psycopg2 by hand"
 
 # What the database or a contender makes up.
 _MADE_UP = frozenset({"id", "created_at", "updated_at"})
@@ -55,7 +55,9 @@ class Result:
     call: str
     medians: dict[str, float]
     ratios: dict[str, tuple[float, float, float]]
-    """Ours to each other one: quartiles of the rounds."""
+    """Ours to each other one, direct mode to psycopg2 by hand: quartiles of the rounds."""
+    round_trips: float = 0.0
+    """How many of those that a slow way adds it takes."""
 
 
 def check(contenders: Sequence[Contender], connection: Any, households: Households) -> None:
@@ -65,7 +67,7 @@ def check(contenders: Sequence[Contender], connection: Any, households: Househol
         for contender in contenders:
             with contender.around(), undone(connection, call):
                 answer = call.run(contender.calls, households, 5)
-                answers[contender.name] = plain(answer, _MADE_UP | call.made_up)
+                answers[contender.name] = plain(answer, _MADE_UP | call.incomparable)
         expected = answers[OURS]
         if not expected:
             raise RuntimeError(f"{call.name} finds nothing to measure")
@@ -139,44 +141,46 @@ def measure(
     rounds: int,
     repeats: int,
 ) -> Iterator[Result]:
-    """Measure call after call: in each round every contender *repeats* times, by turns."""
+    """Measure call after call: the quickest of *repeats*, in each round of every contender."""
     for call in CALLS:
         times: dict[str, list[float]] = {one.name: [] for one in contenders}
         number = 0
+        count = min(repeats, 2) if call.is_long else repeats
         for turn in range(rounds + 1):  # the first warms up
             for contender in (
                 contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]
             ):
-                taken = [
-                    _time(call, contender, connection, households, number + one)
-                    for one in range(repeats)
-                ]
+                with contender.around():
+                    taken = [
+                        time_call(call, contender.calls, connection, households, number + one)
+                        for one in range(count)
+                    ]
                 if turn:
-                    times[contender.name].append(statistics.median(taken))
-            number += repeats
+                    times[contender.name].append(min(taken))  # what else runs only adds
+            number += count
         yield Result(
             call.name,
             {name: statistics.median(one) for name, one in times.items()},
-            {
-                name: tuple(
-                    statistics.quantiles(
-                        [a / b for a, b in zip(times[OURS], one, strict=True)], n=4
-                    )
-                )
-                for name, one in times.items()
-                if name != OURS
-            },
+            {name: _quartiles(times, name) for name in times if name != OURS},
         )
 
 
-def _time(
-    call: Call, contender: Contender, connection: Any, households: Households, number: int
+def _quartiles(times: dict[str, list[float]], name: str) -> tuple[float, float, float]:
+    one, other = (DIRECT, BY_HAND) if name == DIRECT else (OURS, name)
+    pairs = zip(times[one], times[other], strict=True)
+    low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
+    return low, middle, high
+
+
+def time_call(
+    call: Call, calls: Any, connection: Any, households: Households, number: int
 ) -> float:
+    """Time one call, in microseconds."""
     clock = clocks.perf_counter_ns
-    with contender.around(), undone(connection, call):
+    with undone(connection, call):
         gc.disable()
         began = clock()
-        call.run(contender.calls, households, number)
+        call.run(calls, households, number)
         ended = clock()
         gc.enable()
     return (ended - began) / 1000
@@ -185,10 +189,3 @@ def _time(
 def geometric_mean(values: Sequence[float]) -> float:
     """Average ratios."""
     return math.exp(statistics.fmean(map(math.log, values)))
-
-
-def write_json(path: Path, results: Sequence[Result], **facts: object) -> None:
-    """Write what was measured, and on what."""
-    path.write_text(
-        json.dumps({**facts, "results": [dataclasses.asdict(one) for one in results]}, indent=2)
-    )

@@ -21,7 +21,7 @@ from django.contrib.postgres.fields import ArrayField  # noqa: E402  # only once
 from django.db import connection as django_connection  # noqa: E402
 from django.db import models, transaction  # noqa: E402
 from django.db.models import Q  # noqa: E402
-from django.db.models.functions import Coalesce, Now  # noqa: E402
+from django.db.models.functions import Coalesce, Lower, Now  # noqa: E402
 
 from homethrive_db import DoseOutcome, OutcomeStatus  # noqa: E402
 
@@ -226,6 +226,9 @@ class CareRecipients:
     def list_for_caregiver(self, user_id):
         return list(CareRecipient.objects.filter(reached_by(user_id)).order_by("created_at", "id"))
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return CareRecipient.objects.create(created_by_user_id=user_id, display_name=display_name)
 
@@ -242,6 +245,10 @@ class CareRecipients:
 
 
 class CaregiverAccesses:
+    def find_user_by_email(self, email):
+        lower = User.objects.annotate(lower_email=Lower("email"))
+        return lower.filter(lower_email=email.lower()).first()
+
     def find_by_id(self, access_id):
         return CaregiverAccess.objects.filter(pk=access_id).first()
 
@@ -304,6 +311,16 @@ class CaregiverAccesses:
         active = CaregiverAccess.objects.exclude(status="revoked").get(pk=access_id)
         return change(active, status=status, revoked_at=revoked_at)
 
+    def approve_request(self, recipient_user_id, access_id, at):
+        requests = CaregiverAccess.objects.filter(status="pending_request")
+        asked_for = requests.get(pk=access_id, recipient_user=recipient_user_id)
+        return change(asked_for, status="approved", approved_at=at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        invites = CaregiverAccess.objects.filter(status="pending_invite")
+        asked_for = invites.get(pk=access_id, caregiver_user=caregiver_user_id)
+        return change(asked_for, status="approved", approved_at=at)
+
     def revoke(self, user_id, access_id, at):
         is_side = Q(caregiver_user=user_id) | Q(recipient_user=user_id)
         theirs = CaregiverAccess.objects.exclude(status="revoked").get(is_side, pk=access_id)
@@ -320,6 +337,9 @@ class Medications:
     def list_by_recipient(self, user_id, recipient_id):
         mine = self._reached(user_id).filter(recipient=recipient_id, is_active=True)
         return list(mine.order_by("created_at", "id"))
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create(self, user_id, recipient_id, **values):
         recipient = CareRecipient.objects.get(reached_by(user_id), pk=recipient_id)
@@ -374,6 +394,9 @@ class Schedules:
     def list_by_recipient(self, user_id, recipient_id):
         mine = self._reached(user_id).filter(medication__recipient=recipient_id)
         return list(mine.order_by("created_at", "id"))
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     @transaction.atomic
     def create_many(self, user_id, schedules):
@@ -444,3 +467,12 @@ class Doses:
             (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
             for dose in doses
         }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        doses = DoseTaken.objects.filter(
+            reached_by(user_id, "recipient__"),
+            recipient=recipient_id,
+            scheduled_for__gte=start,
+            scheduled_for__lt=end,
+        )
+        return iter(doses.order_by("scheduled_for", "id"))

@@ -1,13 +1,21 @@
 """Fills a database by COPY with the same households every time."""
 
 import io
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import click
+import psycopg2
+
+from homethrive_db import Database, create_db
+from homethrive_db.migrate import migrate
 
 SCALES = {"tiny": 3_000, "small": 300_000, "medium": 3_000_000, "large": 30_000_000}
 """How many doses are taken."""
@@ -16,8 +24,10 @@ DOSES_A_SCHEDULE = 75
 SCHEDULES_A_RECIPIENT = 4
 MEDICATIONS_A_RECIPIENT = 3
 
+_PENDING_STATES = ("pending_request", "pending_invite")
+
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
-_RECIPIENT, _MEDICATION, _SCHEDULE, _DOSE, _ACCESS = range(1, 6)
+_RECIPIENT, _MEDICATION, _SCHEDULE, _ACCESS, _PENDING = range(1, 6)
 
 
 @dataclass(frozen=True)
@@ -64,16 +74,49 @@ class Households:
         """Give the id of the access to a recipient."""
         return _id(_ACCESS, number % self.recipients)
 
+    def stranger(self, number: int) -> str:
+        """Name the user who has asked to care for a recipient, or was asked to."""
+        return self.user(2 * number + 3)
+
+    def pending(self, number: int) -> UUID:
+        """Give the id of that access: a request for an even number, else an invitation."""
+        return _id(_PENDING, number % self.recipients)
+
     def taken(self, day: int) -> datetime:
         """Tell when a dose of that day was due."""
         return _EPOCH + timedelta(days=day)
 
 
-def fill(connection: object, scale: int, *, quiet: bool = False) -> Households:
+@contextmanager
+def filled(
+    scale: str, url: str | None = None, *, quiet: bool = True
+) -> Iterator[tuple[Database, Households]]:
+    """Fill the empty database of a URL, or one of a server that is started for the block."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+        db = create_db(url or f"embedded://{folder}/data")
+        try:
+            list(migrate(db))
+            connection = psycopg2.connect(**db.connect_params)
+            households = fill(connection, SCALES[scale], quiet=quiet)
+            connection.close()
+            yield db, households
+        finally:
+            db.close_all()
+
+
+def url_of(db: Database) -> str:
+    """Write where a database is, for another process or another library."""
+    with db.connection_context():
+        info = db.connection().info
+    where = urlencode({"host": info.host, "port": info.port})
+    return f"postgresql://{quote(info.user)}:{quote(info.password or '')}@/{info.dbname}?{where}"
+
+
+def fill(connection: Any, scale: int, *, quiet: bool = False) -> Households:
     """Fill the migrated, empty database of a psycopg2 connection; gives who is in it."""
     households = Households(scale)
     total = households.recipients * SCHEDULES_A_RECIPIENT * DOSES_A_SCHEDULE
-    with connection, connection.cursor() as cursor:
+    with connection, connection.cursor() as cursor, _indexed_afterwards(cursor, quiet=quiet):
         # What is loaded is sound: triggers would look up four foreign keys a row.
         cursor.execute("SET LOCAL session_replication_role = replica")
         for table, columns, lines in _tables(households):
@@ -87,6 +130,33 @@ def fill(connection: object, scale: int, *, quiet: bool = False) -> Households:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     return households
+
+
+@contextmanager
+def _indexed_afterwards(cursor: Any, *, quiet: bool) -> Iterator[None]:
+    """Build the indexes of the largest table when it is full: a third of the time."""
+    cursor.execute(_INDEXES)
+    indexes = cursor.fetchall()
+    for drop, _ in indexes:
+        cursor.execute(drop)
+    yield
+    cursor.execute("SET LOCAL maintenance_work_mem = '512MB'")
+    with click.progressbar(
+        indexes, label=f"{'its indexes':20}", file=io.StringIO() if quiet else None
+    ) as bar:
+        for _, create in bar:
+            cursor.execute(create)
+
+
+# Those of constraints stand first.
+_INDEXES = """
+    SELECT format('ALTER TABLE dose_taken DROP CONSTRAINT %I', conname),
+        format('ALTER TABLE dose_taken ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE conrelid = 'dose_taken'::regclass AND contype IN ('p', 'u')
+    UNION ALL SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+    FROM pg_index WHERE indrelid = 'dose_taken'::regclass
+    AND indexrelid NOT IN (SELECT conindid FROM pg_constraint WHERE contype IN ('p', 'u'))
+"""
 
 
 def _tables(households: Households) -> Iterable[tuple[str, str, Iterator[str]]]:
@@ -120,6 +190,15 @@ def _tables(households: Households) -> Iterable[tuple[str, str, Iterator[str]]]:
         ),
     )
     yield (
+        "caregiver_access",
+        "id, caregiver_user_id, recipient_user_id, status, created_at",
+        (
+            f"{households.pending(n)}\t{households.stranger(n)}\t{households.user(n)}\t"
+            f"{_PENDING_STATES[n % 2]}\t{created}\n"
+            for n in count
+        ),
+    )
+    yield (
         "medications",
         "id, recipient_id, name, instructions, created_by_user_id, created_at",
         (
@@ -149,25 +228,33 @@ def _tables(households: Households) -> Iterable[tuple[str, str, Iterator[str]]]:
 
 def _doses(households: Households) -> Iterator[str]:
     """Give the doses in the order of their days, as workers record them."""
+    schedules = [
+        (
+            f"{households.recipient(n)}\t"
+            f"{_id(_MEDICATION, n * MEDICATIONS_A_RECIPIENT + s % MEDICATIONS_A_RECIPIENT)}\t"
+            f"{_id(_SCHEDULE, n * SCHEDULES_A_RECIPIENT + s)}",
+            households.user(n),
+        )
+        for n in range(households.recipients)
+        for s in range(SCHEDULES_A_RECIPIENT)
+    ]
     number = 0
     for day in range(DOSES_A_SCHEDULE):
-        due = households.taken(day).isoformat()
-        taken = (households.taken(day) + timedelta(minutes=7)).isoformat()
-        for n in range(households.recipients):
-            recipient, user = households.recipient(n), households.user(n)
-            for s in range(SCHEDULES_A_RECIPIENT):
-                number += 1
-                medication = n * MEDICATIONS_A_RECIPIENT + s % MEDICATIONS_A_RECIPIENT
-                yield (
-                    f"{_id(_DOSE, number)}\t{recipient}\t{_id(_MEDICATION, medication)}\t"
-                    f"{_id(_SCHEDULE, n * SCHEDULES_A_RECIPIENT + s)}\t{due}\t{taken}\t{user}\n"
-                )
+        due = households.taken(day)
+        instants = f"{due.isoformat()}\t{(due + timedelta(minutes=7)).isoformat()}"
+        for ids, user in schedules:
+            number += 1
+            digits = f"{_scattered(number):016x}"
+            yield f"{digits[:12]}4{digits[13:]}80{number:014x}\t{ids}\t{instants}\t{user}\n"
 
 
 def _id(kind: int, number: int) -> UUID:
     """Make an id; scattered as random ones are."""
-    scattered = (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    return UUID(int=scattered << 64 | kind << 56 | number, version=4)
+    return UUID(int=_scattered(number) << 64 | kind << 56 | number, version=4)
+
+
+def _scattered(number: int) -> int:
+    return (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
 
 
 class _Reader:

@@ -4,29 +4,27 @@ python -m benchmarks.latency
 """
 
 import socket
-import statistics
-import tempfile
 import threading
 import time
-from contextlib import suppress
-
-import psycopg2
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from benchmarks.calls import CALLS, Call
 from benchmarks.comparison import undone
-from benchmarks.fill import SCALES, Households, fill
+from benchmarks.fill import Households, filled
 from homethrive_db import Database, Repositories, check_connection, create_db
-from homethrive_db.migrate import migrate
 
 ROUND_TRIP = 0.002
 ROUNDS = 15
 
 
 class SlowWay:
-    """A TCP port from which what is sent reaches a server's socket a round trip's half later."""
+    """A TCP port from which what is sent reaches a server half a round trip later."""
 
-    def __init__(self, socket_path: str) -> None:
-        self._socket_path = socket_path
+    def __init__(self, connect: Callable[[], socket.socket], round_trip: float) -> None:
+        self._connect = connect
+        self._one_way = round_trip / 2
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -35,15 +33,14 @@ class SlowWay:
         while True:
             client, _ = self._listener.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._socket_path)
+            server = self._connect()
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=ends, daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 20):
-                time.sleep(ROUND_TRIP / 2)
+                time.sleep(self._one_way)
                 with suppress(BlockingIOError):  # the rest of it has come meanwhile
                     while more := source.recv(1 << 20, socket.MSG_DONTWAIT):
                         data += more
@@ -51,40 +48,70 @@ class SlowWay:
             target.shutdown(socket.SHUT_WR)
 
 
-def median(db: Database, call: Call, households: Households) -> float:
-    """Time a call, in seconds."""
+@contextmanager
+def slowed(near: Database, round_trip: float = ROUND_TRIP) -> Iterator[Database]:
+    """Give the same database, a slow way off."""
+    server = near.connect_params | _address(near)
+
+    def connect() -> socket.socket:
+        if server["host"].startswith("/"):
+            reached = socket.socket(socket.AF_UNIX)
+            reached.connect(f"{server['host']}/.s.PGSQL.{server['port']}")
+            return reached
+        return socket.create_connection((server["host"], server["port"]))
+
+    way = SlowWay(connect, round_trip)
+    parameters = {**server, "host": "127.0.0.1", "port": way.port, "sslmode": "disable"}
+    far = create_db("postgresql://", **parameters)
+    try:
+        yield far
+    finally:
+        far.close_all()
+
+
+def _address(db: Database) -> dict[str, Any]:
+    with db.connection_context():
+        connected = db.connection().info
+        return {
+            "host": connected.host,
+            "port": connected.port,
+            "user": connected.user,
+            "dbname": connected.dbname,
+            **({"password": connected.password} if connected.password else {}),
+        }
+
+
+def quickest(db: Database, call: Call, households: Households) -> float:
+    """Time a call, in seconds: what else the machine does only adds."""
     taken = []
     for number in range(ROUNDS):
         with db.connection_context(), undone(db.connection(), call):
+            repositories = Repositories(db)
             began = time.perf_counter()
-            call.run(Repositories(db), households, number)
+            call.run(repositories, households, number)
             taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+    return min(taken)
+
+
+_QUESTION = Call("SELECT 1", lambda repositories, *_: check_connection(repositories.users._db))
+
+
+def round_trips(near: Database, households: Households) -> Iterator[tuple[Call, float]]:
+    """Tell of each call how many round trips it is: what a slow way adds to it, and to a query."""
+    with slowed(near) as far:
+        here, there = (quickest(db, _QUESTION, households) for db in (near, far))
+        trip = there - here
+        for call in CALLS:
+            here, there = (quickest(db, call, households) for db in (near, far))
+            yield call, (there - here) / trip
 
 
 def main() -> None:
-    """Measure each call on both ways; print what the slow one adds, in round trips."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
-        near = create_db(f"embedded://{folder}/data")
-        list(migrate(near))
-        filling = psycopg2.connect(**near.connect_params)
-        households = fill(filling, SCALES["tiny"], quiet=True)
-        filling.close()
-        way = SlowWay(f"{near.connect_params['host']}/.s.PGSQL.5432")
-        far = create_db(f"postgresql://postgres@127.0.0.1:{way.port}/homethrive?sslmode=disable")
-        question = Call(
-            "SELECT 1", lambda repositories, *_: check_connection(repositories.users._db)
-        )
-        here, there = (median(db, question, households) for db in (near, far))
-        trip = there - here
-        print(f"one round trip takes {trip * 1e3:.2f} ms\n")
-        print(f"{'call':48}{'near':>10}{'far':>10}{'round trips':>14}")
-        for call in CALLS:
-            here, there = (median(db, call, households) for db in (near, far))
-            trips = (there - here) / trip
-            print(f"{call.name:48}{here * 1e3:7.2f} ms{there * 1e3:7.2f} ms{trips:14.2f}")
-        far.close_all()
-        near.close_all()
+    """Print a line for each call."""
+    with filled("tiny") as (db, households):
+        print(f"{'call':48}{'round trips':>14}")
+        for call, trips in round_trips(db, households):
+            print(f"{call.name:48}{trips:14.2f}")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,9 @@ class CareRecipients:
             .order_by(CareRecipient.created_at, CareRecipient.id)
         )
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return (
             CareRecipient.insert(created_by_user=user_id, display_name=display_name)
@@ -129,6 +132,9 @@ class CareRecipients:
 
 
 class CaregiverAccesses:
+    def find_user_by_email(self, email):
+        return User.get_or_none(fn.LOWER(User.email) == email.lower())
+
     def find_by_id(self, access_id):
         return CaregiverAccess.get_or_none(CaregiverAccess.id == access_id)
 
@@ -209,6 +215,23 @@ class CaregiverAccesses:
     def update_status(self, access_id, status, *, revoked_at):
         return self._revoke(CaregiverAccess.id == access_id, status, revoked_at)
 
+    def approve_request(self, recipient_user_id, access_id, at):
+        is_theirs = CaregiverAccess.recipient_user == recipient_user_id
+        return self._approve(access_id, is_theirs, "pending_request", at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        is_theirs = CaregiverAccess.caregiver_user == caregiver_user_id
+        return self._approve(access_id, is_theirs, "pending_invite", at)
+
+    def _approve(self, access_id, is_theirs, pending, at):
+        updated = (
+            CaregiverAccess.update(status="approved", approved_at=at, updated_at=fn.now())
+            .where(CaregiverAccess.id == access_id, is_theirs, CaregiverAccess.status == pending)
+            .returning(CaregiverAccess)
+            .execute()
+        )
+        return updated[0]
+
     def revoke(self, user_id, access_id, at):
         is_side = (CaregiverAccess.caregiver_user == user_id) | (
             CaregiverAccess.recipient_user == user_id
@@ -244,6 +267,9 @@ class Medications:
             .where(Medication.recipient == recipient_id, Medication.is_active, reached_by(user_id))
             .order_by(Medication.created_at, Medication.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create(self, user_id, recipient_id, *, name):
         recipient = CareRecipient.get((CareRecipient.id == recipient_id) & reached_by(user_id))
@@ -330,6 +356,9 @@ class Schedules:
             .where(condition)
             .order_by(MedicationSchedule.created_at, MedicationSchedule.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create_many(self, user_id, schedules):
         with self._db.atomic():
@@ -442,3 +471,17 @@ class Doses:
             (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
             for dose in doses
         }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        return (
+            DoseTaken.select()
+            .join(CareRecipient)
+            .where(
+                DoseTaken.recipient == recipient_id,
+                DoseTaken.scheduled_for >= start,
+                DoseTaken.scheduled_for < end,
+                reached_by(user_id),
+            )
+            .order_by(DoseTaken.scheduled_for, DoseTaken.id)
+            .iterator()
+        )

@@ -56,7 +56,7 @@ def main() -> None:
         stock = StockPool("homethrive", autoconnect=False)
         with db.connection_context():
             stock.lend(db.connection())
-        sql, _ = _FIND.compiled()
+        sql = _FIND.compiled()
 
         def cycle(pool: Any) -> Callable[[], None]:
             def call() -> None:

@@ -236,6 +236,9 @@ class CareRecipients(_Calls):
             .order_by(CareRecipient.created_at, CareRecipient.id)
         )
 
+    def iter_for_caregiver(self, user_id):
+        return iter(self.list_for_caregiver(user_id))
+
     def create(self, user_id, *, display_name):
         return self._add(CareRecipient(created_by_user_id=user_id, display_name=display_name))
 
@@ -250,6 +253,9 @@ class CareRecipients(_Calls):
 
 class CaregiverAccesses(_Calls):
     attribute = "caregiver_access"
+
+    def find_user_by_email(self, email):
+        return self._one(select(User).where(func.lower(User.email) == email.lower()))
 
     def find_by_id(self, access_id):
         with self._session() as session:
@@ -329,6 +335,20 @@ class CaregiverAccesses(_Calls):
         )
         return self._change(active, status=status, revoked_at=revoked_at)
 
+    def approve_request(self, recipient_user_id, access_id, at):
+        is_theirs = CaregiverAccess.recipient_user_id == recipient_user_id
+        return self._approve(access_id, is_theirs, "pending_request", at)
+
+    def accept_invite(self, caregiver_user_id, access_id, at):
+        is_theirs = CaregiverAccess.caregiver_user_id == caregiver_user_id
+        return self._approve(access_id, is_theirs, "pending_invite", at)
+
+    def _approve(self, access_id, is_theirs, pending, at):
+        asked_for = select(CaregiverAccess).where(
+            CaregiverAccess.id == access_id, is_theirs, CaregiverAccess.status == pending
+        )
+        return self._change(asked_for, status="approved", approved_at=at)
+
     def revoke(self, user_id, access_id, at):
         theirs = select(CaregiverAccess).where(
             CaregiverAccess.id == access_id,
@@ -356,6 +376,9 @@ class Medications(_Calls):
             .where(Medication.recipient_id == recipient_id, Medication.is_active)
             .order_by(Medication.created_at, Medication.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def _make(self, session, user_id, recipient_id, **values):
         recipient = session.scalars(
@@ -443,6 +466,9 @@ class Schedules(_Calls):
             .where(condition)
             .order_by(MedicationSchedule.created_at, MedicationSchedule.id)
         )
+
+    def iter_by_recipient(self, user_id, recipient_id):
+        return iter(self.list_by_recipient(user_id, recipient_id))
 
     def create_many(self, user_id, schedules):
         with self._session() as session:
@@ -560,3 +586,18 @@ class Doses(_Calls):
                 (dose.schedule_id, dose.scheduled_for): (dose.taken_at, dose.taken_by_user_id)
                 for dose in session.scalars(query)
             }
+
+    def iter_by_recipient(self, user_id, recipient_id, start, end):
+        query = (
+            select(DoseTaken)
+            .join(CareRecipient, CareRecipient.id == DoseTaken.recipient_id)
+            .where(
+                DoseTaken.recipient_id == recipient_id,
+                DoseTaken.scheduled_for >= start,
+                DoseTaken.scheduled_for < end,
+                reached_by(user_id),
+            )
+            .order_by(DoseTaken.scheduled_for, DoseTaken.id)
+        )
+        with self._session() as session:
+            yield from session.scalars(query)

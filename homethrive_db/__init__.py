@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         UnmatchedDose,
     )
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
-    from homethrive_db.doses.occurrence import DoseOccurrence
+    from homethrive_db.doses.feed import DoseFeed
+    from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
     from homethrive_db.doses.recurrence import occurrences
+    from homethrive_db.doses.reminders import Reminder, ReminderLedger
     from homethrive_db.doses.repository import DoseRepository
     from homethrive_db.entities import (
         CaregiverAccess,
@@ -89,9 +91,11 @@ __all__ = [
     "CommitUncertainError",
     "ConfigurationError",
     "ConflictError",
+    "Contact",
     "ContactRole",
     "Database",
     "DatabaseOptions",
+    "DoseFeed",
     "DoseKey",
     "DoseOccurrence",
     "DoseOutcome",
@@ -101,6 +105,7 @@ __all__ = [
     "DoseTaken",
     "DoseTakenRepository",
     "DoseVerdict",
+    "FeedOccurrence",
     "HomethriveDbError",
     "JudgedDose",
     "Medication",
@@ -118,6 +123,8 @@ __all__ = [
     "PoolStats",
     "PoolTimeoutError",
     "Recurrence",
+    "Reminder",
+    "ReminderLedger",
     "ReminderState",
     "Repositories",
     "ScheduleChanges",
@@ -159,6 +166,8 @@ _MODULES = (
     "doses.occurrence",
     "doses.adherence",
     "doses.repository",
+    "doses.feed",
+    "doses.reminders",
 )
 
 

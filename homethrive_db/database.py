@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 Row = tuple[Any, ...]
 
+_KEPT_ROWS = 100
+"""A cursor keeps its rows until it is used again: with more it is made anew."""
+
 _STARTUP_VARIABLES = ("PGOPTIONS", "PGGEQO")  # libpq sends what they say
 
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
@@ -49,8 +52,8 @@ class Executable(Protocol):
     def is_idempotent(self) -> bool:
         """Say whether it does no more when it is repeated; every read is."""
 
-    def compiled(self) -> tuple[str, Mapping[str, object]]:
-        """Give the SQL and its own values."""
+    def compiled(self) -> str:
+        """Give the SQL."""
 
     def prepared(self) -> PreparedText:
         """Give the texts that prepare and execute it."""
@@ -114,25 +117,21 @@ class Database(TransactionalPool):
         raise AssertionError("the second attempt returns or raises")
 
     def _rows(self, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
-        _, constants = statement.compiled()
-        values = {**constants, **parameters} if constants else parameters
-        nothing_written = statement.is_read or self.in_transaction()
         if self._observer is None:
-            with Translation(nothing_written=nothing_written):
-                return self._fetch(statement, values)
-        with (
-            self._observer.watch(statement.name) as seen,
-            Translation(nothing_written=nothing_written),
-        ):
-            rows = self._fetch(statement, values)
+            return self._fetch(statement, parameters)
+        with self._observer.watch(statement.name) as seen:
+            rows = self._fetch(statement, parameters)
             seen.extend(rows)
             return rows
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
-        if self.options.prepared:
-            return self._fetch_prepared(statement.prepared(), values)
-        rows: list[Row] = self.send(statement.compiled()[0], values).fetchall()
-        return rows
+        try:
+            if self.options.prepared:
+                return self._fetch_prepared(statement.prepared(), values)
+            return self._send(statement.compiled(), values)
+        except Exception:
+            with Translation(nothing_written=statement.is_read or self.in_transaction()):
+                raise
 
     def _fetch_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
         try:
@@ -154,13 +153,30 @@ class Database(TransactionalPool):
         slot = self._state.slot
         known = slot.prepared.get(text.name)
         if known is not None:
-            rows: list[Row] = self.send(known, values).fetchall()
-            return rows
+            return self._send(known, values)
         # A name of its own each time: where only EXECUTE failed, the former is taken for good.
         slot.preparations += 1
         name = f"{text.name}_{slot.preparations}"
-        rows = self.send(text.prepare_and_execute(name), values).fetchall()
+        rows = self._send(text.prepare_and_execute(name), values)
         slot.prepared[text.name] = text.execute(name)
+        return rows
+
+    def _send(self, sql: str, values: Mapping[str, object]) -> list[Row]:
+        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
+        rows: list[Row]
+        if self.query_hooks:
+            rows = self.execute_own(sql, values).fetchall()
+            return rows
+        connection = self._live_connection()
+        slot = self._state.slot
+        # Taken out while it is in use: a signal handler may fetch, too.
+        cursor, slot.cursor = slot.cursor or connection.cursor(), None
+        deadline = self._deadlines.current
+        with slot.call if deadline is None else deadline.watching(connection):
+            cursor.execute(sql, values)
+        rows = cursor.fetchall()
+        if len(rows) <= _KEPT_ROWS:
+            slot.cursor = cursor
         return rows
 
 

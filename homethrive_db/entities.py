@@ -16,6 +16,9 @@ from uuid import UUID
 from homethrive_db import validation
 from homethrive_db.enums import AccessStatus, OutcomeStatus, Recurrence
 
+PAGE_SIZE = 1_000
+"""How many rows an ``iter_`` method reads at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:

@@ -222,7 +222,7 @@ class DoseReminder(BaseModel):
     """One reminder of a dose to one user; ours alone.
 
     ``available_at`` is when it may be claimed: a claim puts it off by its lease, and a failure by
-    a pause. ``lease_id`` names the latest claim.
+    a pause. ``lease_id`` names the claim that has it, or, once it is sent, the call that said so.
     """
 
     id = _id()
@@ -367,5 +367,10 @@ DoseReminder.add_index(
     DoseReminder.available_at,
     where=DoseReminder.state == SQL("'pending'"),
     name="dose_reminders_pending_idx",
+)
+DoseReminder.add_index(
+    DoseReminder.scheduled_for,
+    where=DoseReminder.state != SQL("'pending'"),
+    name="dose_reminders_settled_idx",
 )
 DoseReminder.add_index(DoseReminder.user, name="dose_reminders_user_id_idx")

@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -203,17 +202,6 @@ class Pool(PooledPostgresqlDatabase):
         call: Call = self._state.slot.call
         return call if self._deadlines.current is None else nullcontext()
 
-    def send(self, sql: str, values: Mapping[str, object]) -> Any:
-        """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
-        if self.query_hooks:
-            return self.execute_own(sql, values)
-        connection = self._live_connection()
-        cursor = connection.cursor()
-        deadline = self._deadlines.current
-        with self._state.slot.call if deadline is None else deadline.watching(connection):
-            cursor.execute(sql, values)
-        return cursor
-
     def _check_out(self) -> Slot:
         timeout, deadline = self.options.pool_timeout, self._deadlines.current
         if deadline is not None:
@@ -268,7 +256,7 @@ class Pool(PooledPostgresqlDatabase):
             self._set_server_version(connection)
 
     def _drop(self, slot: Slot, cause: str) -> None:
-        connection, slot.connection = slot.connection, None
+        connection, slot.connection, slot.cursor = slot.connection, None, None
         if connection is not None:
             self._close_connection(connection, cause)
 

@@ -5,12 +5,15 @@ The repositories' own docstrings say what each method means and raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Protocol, Unpack
 from uuid import UUID
 
+from homethrive_db.doses.adherence import GRACE, Adherence
+from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.entities import (
+    PAGE_SIZE,
     CaregiverAccess,
     CaregiverAccessWithUser,
     CareRecipient,
@@ -71,6 +74,15 @@ class CareRecipientRepository(Protocol):
 
     def list_for_caregiver(self, user_id: str) -> list[CareRecipient]:
         """List every profile that *user_id* may see, their own included, oldest first."""
+
+    def iter_for_caregiver(
+        self,
+        user_id: str,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[CareRecipient]:
+        """Give what ``list_for_caregiver`` lists, by pages; goes on *after* a key."""
 
     def create(
         self, user_id: str, *, display_name: str, timezone: str = "America/New_York"
@@ -161,6 +173,17 @@ class MedicationRepository(Protocol):
     ) -> list[Medication]:
         """List a recipient's medications, oldest first; empty where *user_id* may not see them."""
 
+    def iter_by_recipient(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        include_inactive: bool = False,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Medication]:
+        """Give what ``list_by_recipient`` lists, by pages; goes on *after* a key."""
+
     def create(
         self, user_id: str, recipient_id: UUID | str, *, name: str, instructions: str | None = None
     ) -> Medication:
@@ -202,6 +225,16 @@ class ScheduleRepository(Protocol):
 
     def list_by_recipient(self, user_id: str, recipient_id: UUID | str) -> list[MedicationSchedule]:
         """List the schedules of all medications of a recipient, oldest first."""
+
+    def iter_by_recipient(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[MedicationSchedule]:
+        """Give what ``list_by_recipient`` lists, by pages; goes on *after* a key."""
 
     def create_many(
         self, user_id: str, schedules: Mapping[UUID, Sequence[NewSchedule]]
@@ -245,3 +278,52 @@ class DoseTakenRepository(Protocol):
         self, user_id: str, schedule_ids: Iterable[UUID | str], start: datetime, end: datetime
     ) -> dict[DoseKey, TakenInfo]:
         """Map the doses due from *start* to before *end* to how they were taken."""
+
+    def iter_by_recipient(  # noqa: PLR0913  # a window, and where in it to go on
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[DoseTaken]:
+        """Give a recipient's doses due in the window, by pages; goes on *after* a key."""
+
+
+class DoseRepository(Protocol):
+    """Tells the doses of the care recipients that a user may reach, and settles them."""
+
+    def list_upcoming(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        include_inactive: bool = False,
+    ) -> list[DoseOccurrence]:
+        """List the doses due from *start* to before *end*, each with what became of it."""
+
+    def adherence(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        grace: timedelta = GRACE,
+    ) -> Adherence:
+        """Tell what was due from *start* to before *end*, and what became of it."""
+
+    def record(
+        self, user_id: str, dose_id: str, *, taken_at: datetime | None = None
+    ) -> DoseOccurrence:
+        """Record a dose as taken, now unless told when, and give it as it is stored."""
+
+    def skip(self, user_id: str, dose_id: str, *, reason: str | None = None) -> DoseOccurrence:
+        """Record that a dose is left out on purpose, and give it as it is stored."""
+
+    def undo(self, user_id: str, dose_id: str) -> DoseOccurrence:
+        """Take back that a dose was taken or skipped, and give it as it is then."""

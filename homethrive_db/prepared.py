@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
-_CONSTANT = re.compile(r"_\d+")
 
 # 0A000: "cached plan must not change result type", after a change of the schema.
 # 26000: somebody sent DEALLOCATE or DISCARD.
@@ -39,13 +38,11 @@ class PreparedText:
 
     @classmethod
     def of(cls, sql: str) -> PreparedText:
-        """Make them of *sql*; its constants (``_0``, ...) become part of the prepared text."""
+        """Make them of *sql*, which has psycopg2's placeholders."""
         parameters: list[str] = []
 
         def numbered(match: re.Match[str]) -> str:
             name = match["name"]
-            if _CONSTANT.fullmatch(name):
-                return match[0]
             if name not in parameters:
                 parameters.append(name)
             return f"${parameters.index(name) + 1}"

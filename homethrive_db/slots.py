@@ -19,6 +19,7 @@ class Slot:
     __slots__ = (
         "call",
         "connection",
+        "cursor",
         "expires_at",
         "invocation",
         "leftover",
@@ -34,6 +35,8 @@ class Slot:
 
     def __init__(self) -> None:
         self.connection: Any = None
+        self.cursor: Any = None
+        """Made once for many statements: that costs as much as the rest of a call."""
         self.call: Call | None = None
         """What its connection is doing."""
         self.leftover: Any = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,9 +25,11 @@ from peewee import (
     NodeList,
     PostgresqlDatabase,
     Query,
+    RawQuery,
     Select,
     fn,
 )
+from psycopg2.extensions import adapt
 
 from homethrive_db.prepared import PreparedText
 
@@ -39,6 +41,8 @@ T = TypeVar("T")
 PROXY_BYTES = 16_000
 """The length of a statement that does not pin a session of RDS Proxy, with a margin."""
 _SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
+
+AnyQuery = Query | RawQuery
 
 # Knows PostgreSQL's dialect and no server: compiling does no I/O.
 _DIALECT = PostgresqlDatabase(None)
@@ -69,26 +73,28 @@ class Statement:
 
     __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_prepared", "_query")
 
-    def __init__(self, query: Query, declared: FrameType, *, is_idempotent: bool = False) -> None:
+    def __init__(
+        self, query: AnyQuery, declared: FrameType, *, is_idempotent: bool = False
+    ) -> None:
         self._query = query
         self._declared = (declared.f_globals, declared.f_code.co_name)
         self._is_idempotent = is_idempotent
         self._is_read = False
         self._prepared: PreparedText | None = None
-        self._compiled: tuple[str, Mapping[str, object]] | None = None
+        self._compiled = ""
 
-    def compiled(self) -> tuple[str, Mapping[str, object]]:
-        """Give the SQL with named placeholders, and the values that the query itself holds."""
-        if self._compiled is None:
+    def compiled(self) -> str:
+        """Give the SQL with named placeholders."""
+        if not self._compiled:
             compiled = _compile(self._query)
-            self._is_read = _WRITES.search(compiled[0]) is None
+            self._is_read = _WRITES.search(compiled) is None
             self._compiled = compiled
         return self._compiled
 
     def prepared(self) -> PreparedText:
         """Give the texts that prepare and execute it."""
         if self._prepared is None:
-            self._prepared = PreparedText.of(self.compiled()[0])
+            self._prepared = PreparedText.of(self.compiled())
         return self._prepared
 
     @property
@@ -111,7 +117,7 @@ class Statement:
         return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
 
 
-def statement(query: Query, *, is_idempotent: bool = False) -> Statement:
+def statement(query: AnyQuery, *, is_idempotent: bool = False) -> Statement:
     """Declare *query* as a statement; its ``param`` values come with each call.
 
     *is_idempotent* says that a write may be repeated where its answer was lost.
@@ -168,7 +174,7 @@ def portions(
 
     *weigh* tells how many bytes of the statement an item takes. Gives one portion at least.
     """
-    room = PROXY_BYTES - _SINGLE_VALUES_BYTES - len(statement.compiled()[0])
+    room = PROXY_BYTES - _SINGLE_VALUES_BYTES - len(statement.compiled())
     start = weight = 0
     if db.options.proxy:
         for number, item in enumerate(items):
@@ -179,18 +185,23 @@ def portions(
     yield items[start:]
 
 
-def _compile(query: Query) -> tuple[str, Mapping[str, object]]:
-    """Compile to SQL, and give Peewee's own positional values names of their own."""
+def _compile(query: AnyQuery) -> str:
+    """Compile to SQL, with the values that the query itself holds written out."""
     context: Any = _DIALECT.get_sql_context()
     sql, values = context.sql(query).query()
-    constants: dict[str, object] = {}
     remaining = iter(values)
 
-    def named(match: re.Match[str]) -> str:
-        if match[1] == "%":
-            return match[0]
-        name = f"_{len(constants)}"
-        constants[name] = next(remaining)
-        return f"%({name})s"
+    def written(match: re.Match[str]) -> str:
+        return match[0] if match[1] == "%" else _literal(next(remaining))
 
-    return _POSITIONAL.sub(named, sql), constants
+    return _POSITIONAL.sub(written, sql)
+
+
+def _literal(constant: object) -> str:
+    """Write a constant of a query as psycopg2 would, which needs a connection for text."""
+    if isinstance(constant, str):
+        quoted = constant.replace("'", "''").replace("\\", "\\\\")
+        text = f"E'{quoted}'" if "\\" in constant else f"'{quoted}'"
+    else:
+        text = adapt(constant).getquoted().decode()
+    return text.replace("%", "%%")

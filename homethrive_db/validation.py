@@ -27,8 +27,12 @@ NAME_LENGTH = 100
 INSTRUCTIONS_LENGTH = 500
 DOSAGE_NOTES_LENGTH = 255
 SKIP_REASON_LENGTH = 255
+MAX_SHARDS = 1_000
 ZONE_LENGTH = 64
 
+LONGEST_DURATION = timedelta(days=7)
+
+_REMINDER_KIND = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -83,6 +87,16 @@ def skip_reason(value: object, field: str = "reason") -> str:
     return text(value, field, maximum=SKIP_REASON_LENGTH)
 
 
+def reminder_kind(value: object, field: str = "kind") -> str:
+    """Check the kind of a reminder: a short name like ``due`` or ``missed_late``."""
+    kind = text(value, field)
+    if not _REMINDER_KIND.fullmatch(kind):
+        raise ValidationError.of(
+            field, "up to 32 of a-z, 0-9 and _ expected, a letter first, like due"
+        )
+    return kind
+
+
 def uuid(value: object, field: str) -> UUID:
     """Check an id; text must be the usual form of 8-4-4-4-12 hexadecimal digits."""
     if isinstance(value, UUID):
@@ -104,6 +118,13 @@ def boolean(value: object, field: str) -> bool:
     """Check a truth value; 0, 1 and text are none."""
     if not isinstance(value, bool):
         raise ValidationError.of(field, f"True or False expected, {type(value).__name__} came")
+    return value
+
+
+def number(value: object, field: str, maximum: int) -> int:
+    """Check a whole number from 1 to *maximum*."""
+    if type(value) is not int or not 1 <= value <= maximum:
+        raise ValidationError.of(field, f"a whole number from 1 to {maximum} expected")
     return value
 
 
@@ -130,21 +151,53 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
-def window(start: object, end: object) -> tuple[datetime, datetime]:
+def count(value: object, field: str) -> int:
+    """Check how many: 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValidationError.of(field, "a number from 1 on expected")
+    return value
+
+
+def key(value: object, field: str) -> tuple[datetime, UUID]:
+    """Check the key of a row in a list: an instant and an id."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValidationError.of(field, "an instant and an id expected, as a tuple")
+    return instant(value[0], field), uuid(value[1], field)
+
+
+def window(
+    start: object, end: object, fields: tuple[str, str] = ("start", "end")
+) -> tuple[datetime, datetime]:
     """Check a stretch of time that does not end before it starts; gives it in UTC."""
-    first, last = instant(start, "start"), instant(end, "end")
+    first, last = (instant(one, field) for one, field in zip((start, end), fields, strict=True))
     if first > last:
-        raise ValidationError.of("start", "it must not be after end")
+        raise ValidationError.of(fields[0], f"it must not be after {fields[1]}")
     return first, last
 
 
+def shard(value: object, field: str = "shard") -> tuple[int, int]:
+    """Check which of how many shards is meant: ``(i, n)``, with 0 <= i < n."""
+    match value:
+        case (int() as number, int() as count) if 0 <= number < count <= MAX_SHARDS:
+            return number, count
+    raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
+
+
 def duration(value: object, field: str) -> timedelta:
-    """Check a length of time that is not negative."""
+    """Check a length of time; zero is one, a negative one is not."""
     if not isinstance(value, timedelta):
         raise ValidationError.of(field, f"a timedelta expected, {type(value).__name__} came")
-    if value < timedelta(0):
+    if value < timedelta():
         raise ValidationError.of(field, "it must not be negative")
     return value
+
+
+def positive_duration(value: object, field: str) -> timedelta:
+    """Check a length of time: more than nothing, and seven days at most."""
+    length = duration(value, field)
+    if not timedelta() < length <= LONGEST_DURATION:
+        raise ValidationError.of(field, "more than nothing and at most seven days expected")
+    return length
 
 
 def day(value: object, field: str) -> date:
@@ -247,10 +300,13 @@ DOSE: Rules = {
 
 def changes(rules: Rules, values: Mapping[str, object]) -> dict[str, Any]:
     """Check the fields that are to change; one without a rule cannot."""
-    for field in values:
-        if field not in rules:
+    checked = {}
+    for field, value in values.items():
+        rule = rules.get(field)
+        if rule is None:
             raise ValidationError.of(field, f"one of {', '.join(rules)} expected")
-    return {field: rules[field](value, field) for field, value in values.items()}
+        checked[field] = rule(value, field)
+    return checked
 
 
 def schedule_changes(values: Mapping[str, object]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reminders of doses, each to one user and of one kind: sent once, whoever claims them.
 
-Workers claim what is pending and available by the partial index; the unique one is what makes
-enqueueing idempotent.
+Workers claim what is pending and available by one partial index, and delete what is settled and old
+by the other; the unique one is what makes enqueueing idempotent.
 """
 
 ADD = """
@@ -29,6 +29,8 @@ CREATE UNIQUE INDEX dose_reminders_once_unique
     ON dose_reminders (schedule_id, scheduled_for, kind, user_id);
 CREATE INDEX dose_reminders_pending_idx
     ON dose_reminders (kind, available_at) WHERE state = 'pending';
+CREATE INDEX dose_reminders_settled_idx
+    ON dose_reminders (scheduled_for) WHERE state <> 'pending';
 CREATE INDEX dose_reminders_user_id_idx ON dose_reminders (user_id);
 """
 

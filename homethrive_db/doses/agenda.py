@@ -15,8 +15,9 @@ from uuid import UUID
 
 from peewee import fn
 
-from homethrive_db import models
+from homethrive_db import models, validation
 from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable, find_zone
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
@@ -26,52 +27,68 @@ from homethrive_db.statements import param
 logger = logging.getLogger(__name__)
 
 RECORDS_AROUND = timedelta(hours=26)
-"""How far from a dose a row of its local date, or of its New York instant, can be."""
+"""How far from a dose a record of its local date, or of its New York instant, can be."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+# What the constructor of a named tuple calls: that is Python, and takes as long as all the rest.
+_NEW = tuple.__new__
+_SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-def _records(model: type[models.BaseModel], *values: Any) -> Any:
-    """Select the records of a schedule around a window, as one JSON value a schedule."""
-    table: Any = model
-    return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
-        table.schedule == _SCHEDULE.id,
-        table.scheduled_for >= param("records_since", "timestamptz"),
-        table.scheduled_for < param("records_until", "timestamptz"),
+def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
+    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
+
+    The recorded rows are those from *since* to before *until*, two expressions.
+    """
+
+    def records(model: type[models.BaseModel], *values: Any) -> Any:
+        table: Any = model
+        return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
+            table.schedule == _SCHEDULE.id,
+            table.scheduled_for >= since,
+            table.scheduled_for < until,
+        )
+
+    taken, skip = models.DoseTaken, models.DoseSkip
+    return (
+        _SCHEDULE.id,
+        _MEDICATION.id,
+        models.CareRecipient.id,
+        _MEDICATION.name,
+        _MEDICATION.instructions,
+        _SCHEDULE.dosage_notes,
+        _SCHEDULE.recurrence,
+        _SCHEDULE.time_of_day,
+        _SCHEDULE.days_of_week,
+        _SCHEDULE.timezone,
+        models.CareRecipient.timezone,
+        _SCHEDULE.start_date,
+        _SCHEDULE.end_date,
+        _MEDICATION.is_active,
+        _MEDICATION.inactive_at,
+        records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
+        records(skip, skip.reason).alias("skipped"),
     )
 
 
-AGENDA: tuple[Any, ...] = (
-    _SCHEDULE.id,
-    _MEDICATION.id,
-    models.CareRecipient.id,
-    _MEDICATION.name,
-    _MEDICATION.instructions,
-    _SCHEDULE.dosage_notes,
-    _SCHEDULE.recurrence,
-    _SCHEDULE.time_of_day,
-    _SCHEDULE.days_of_week,
-    _SCHEDULE.timezone,
-    models.CareRecipient.timezone,
-    _SCHEDULE.start_date,
-    _SCHEDULE.end_date,
-    _MEDICATION.is_active,
-    _MEDICATION.inactive_at,
-    _records(models.DoseTaken, models.DoseTaken.taken_at, models.DoseTaken.taken_by_user).alias(
-        "taken"
-    ),
-    _records(models.DoseSkip, models.DoseSkip.reason).alias("skipped"),
+AGENDA = agenda_columns(
+    param("records_since", "timestamptz"), param("records_until", "timestamptz")
 )
-"""What ``Agenda.of`` reads, of schedules joined with their medications and care recipients."""
+"""The same for a window that ``records_window`` binds."""
 
 
-def records_window(since: datetime, until: datetime) -> dict[str, datetime]:
-    """Bind the instants between which recorded rows may be of doses from *since* to *until*."""
+def records_window(
+    since: datetime, until: datetime, *, beyond: timedelta = timedelta(0)
+) -> dict[str, datetime]:
+    """Bind the instants between which records may be of doses from *since* to *until*.
+
+    Of doses due up to *beyond* before or after as well.
+    """
     return {
-        "records_since": _shifted(since, -RECORDS_AROUND),
-        "records_until": _shifted(until, RECORDS_AROUND),
+        "records_since": shifted(since, -RECORDS_AROUND - beyond),
+        "records_until": shifted(until, RECORDS_AROUND + beyond),
     }
 
 
@@ -79,34 +96,9 @@ def days_around(since: datetime, until: datetime) -> dict[str, date]:
     """Bind the local dates, of whatever zone, of doses due from *since* to *until*."""
     day = timedelta(days=1)
     return {
-        "first_day": _shifted(since, -day).date(),
-        "last_day": _shifted(until, day).date(),
+        "first_day": shifted(since, -day).date(),
+        "last_day": shifted(until, day).date(),
     }
-
-
-class Taken(NamedTuple):
-    """A row of a dose taken."""
-
-    scheduled_for: datetime
-    taken_at: datetime
-    taken_by_user_id: str
-
-
-class Skipped(NamedTuple):
-    """A row of a dose skipped."""
-
-    scheduled_for: datetime
-    reason: str | None
-
-
-class Settled(NamedTuple):
-    """What became of the doses of some local dates."""
-
-    taken: dict[date, Taken]
-    """The row of the dose itself."""
-    moved: dict[date, Taken]
-    """A row of the date at another time: the schedule has changed since, and the dose is taken."""
-    skipped: dict[date, Skipped]
 
 
 class _Plan(NamedTuple):
@@ -129,7 +121,7 @@ class Agenda:
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
         is_active, inactive_at, taken, skips = row[13:17]
-        days = None if days is None else tuple(days)
+        days = None if days is None else validation.days_of_week(days)
         self._plan = _Plan(
             _RECURRENCES[recurrence], time.fromisoformat(time_of_day), days, start, end
         )
@@ -139,8 +131,8 @@ class Agenda:
         self.told: tuple[Any, ...] = (*told, *self._plan[:3], zone)
         """The first ten fields of each of its occurrences."""
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
-        self.taken = [Taken(_instant(due), _instant(at), who) for due, at, who in taken or ()]
-        self.skips = [Skipped(_instant(due), reason) for due, reason in skips or ()]
+        self.taken = read_taken(taken or ())
+        self.skips = read_skips(skips or ())
 
     def between(self, since: datetime, until: datetime) -> list[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
@@ -160,51 +152,86 @@ class Agenda:
         """
         day = self._own.day_of(recorded)
         if day is None and self._follows_recipient:
-            day = self._by_node().day_of(recorded)
+            day = self._day_by_node(recorded)
         return day
 
-    def local_date(self, instant: datetime) -> date:
-        """Give the date in the schedule's zone."""
-        return instant.astimezone(self._own.zone).date()
+    def day_settled_by(self, recorded: datetime) -> date:
+        """Tell of which local date a record is: of one only, whatever has changed since.
+
+        Of the date that it is a dose of, be it in New York, of before the schedule got its zone;
+        else of the date it was due in the schedule's zone: then the schedule had another time.
+        """
+        day = self._own.day_of(recorded) or self._day_by_node(recorded)
+        return recorded.astimezone(self._own.zone).date() if day is None else day
+
+    def due_settled_by(self, recorded: datetime) -> Due:
+        """Give the dose of the date that a record is of; at its own instant where none is left."""
+        day = self.day_settled_by(recorded)
+        left = Due(recorded, day, recorded.astimezone(self._own.zone).time())
+        return self._own.on(day) or left
 
     def instants_of(self, day: date) -> list[datetime]:
         """List the instants under which the dose of a local date may be recorded, ours first."""
-        readings = [self._own, self._by_node()] if self._follows_recipient else [self._own]
-        return list(dict.fromkeys(at for one in readings if (at := one.on(day)) is not None))
+        own = self._own.on(day)
+        if own is None:
+            return []
+        node = self._by_node().on(day) if self._follows_recipient else None
+        return [own.at] if node is None or node.at == own.at else [own.at, node.at]
+
+    def recorded_at(self, day: date) -> list[datetime]:
+        """List the instants of the records that are of a local date."""
+        recorded = {row.scheduled_for for row in self.taken}
+        recorded |= {row.scheduled_for for row in self.skips}
+        return sorted(at for at in recorded if self.day_settled_by(at) == day)
 
     def settle(self, dues: Sequence[Due]) -> Settled:
         """Find what was recorded of the doses of some dates."""
         settled = Settled({}, {}, {})
         days = {due.at: due.day for due in dues}
-        others = []
-        for row in self.taken:
-            if (day := days.get(row.scheduled_for)) is not None:
-                settled.taken[day] = row
-            else:
-                others.append(row)
-        for skip in self.skips:
-            for day in self._days_of(skip.scheduled_for):
-                settled.skipped[day] = skip
+        others = pick(self.taken, days, settled.taken)
         if len(settled.taken) < len(days):
-            self._settle_others(settled, others)
+            for row in others:
+                day = self.day_of(row.scheduled_for)
+                if day is not None:
+                    settled.taken.setdefault(day, row)
+                else:
+                    settled.moved.setdefault(self.day_settled_by(row.scheduled_for), row)
+        for skip in pick(self.skips, days, settled.skipped) if self.skips else ():
+            settled.skipped.setdefault(self.day_settled_by(skip.scheduled_for), skip)
         return settled
 
     def occurrences(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
         """List the doses due from *since* to before *until*, each with what became of it."""
         dues = self.between(since, until)
         settled = self.settle(dues)
-        return [self.occurrence(due, settled) for due in dues]
+        recorded = settled.days()
+        told = self.told
+        return [
+            self.occurrence(due, settled)
+            if due.day in recorded
+            else _NEW(DoseOccurrence, told + due + _SCHEDULED)
+            for due in dues
+        ]
+
+    def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
+        """List the doses due from *since* to before *until* that are neither taken nor skipped."""
+        dues = self.between(since, until)
+        recorded = self.settle(dues).days() if self.taken or self.skips else ()
+        return [
+            _NEW(DoseOccurrence, self.told + due + _SCHEDULED)
+            for due in dues
+            if due.day not in recorded
+        ]
 
     def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
         """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
-        day, at = due
-        fate: tuple[Any, ...] = (DoseStatus.SCHEDULED, None, None, None)
+        day = due.day
+        fate: tuple[Any, ...] = _SCHEDULED
         if taken := settled.taken.get(day) or settled.moved.get(day):
-            fate = (DoseStatus.TAKEN, taken.taken_at, taken.taken_by_user_id, None)
+            fate = (DoseStatus.TAKEN, taken[1], taken[2], None)
         elif skip := settled.skipped.get(day):
             fate = (DoseStatus.SKIPPED, None, None, skip.reason)
-        local_time = at.astimezone(self._own.zone).time()
-        return DoseOccurrence._make((*self.told, at, day, local_time, *fate))
+        return _NEW(DoseOccurrence, self.told + due + fate)
 
     def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
         """List the rows from *since* to before *until* that are of none of the schedule's doses."""
@@ -214,28 +241,13 @@ class Agenda:
             if since <= row.scheduled_for < until and self.day_of(row.scheduled_for) is None
         ]
 
-    def _settle_others(self, settled: Settled, rows: Iterable[Taken]) -> None:
-        for row in rows:
-            day = self.day_of(row.scheduled_for)
-            if day is not None:
-                settled.taken.setdefault(day, row)
-            else:
-                for day in self._days_of(row.scheduled_for):
-                    settled.moved[day] = row
+    def _day_by_node(self, recorded: datetime) -> date | None:
+        """Tell of which date's dose *recorded* is the instant in New York.
 
-    def _days_of(self, recorded: datetime) -> Iterator[date]:
-        """Tell the local dates that a row settles: of its dose, else all that it may be of.
-
-        One at a New York instant may be of before the schedule got its zone.
+        Of none that the schedule's own zone skips: there is no such dose.
         """
-        day = self.day_of(recorded)
-        if day is not None:
-            yield day
-            return
-        yield self.local_date(recorded)
-        by_node = self._by_node().day_of(recorded)
-        if by_node is not None:
-            yield by_node
+        day = self._by_node().day_of(recorded)
+        return None if day is None or self._own.on(day) is None else day
 
     def _by_node(self) -> Timetable:
         return Timetable(self._plan, find_zone(NODE_ZONE))
@@ -243,11 +255,16 @@ class Agenda:
 
 def agendas(rows: Iterable[Sequence[Any]]) -> Iterator[Agenda]:
     """Read agendas; a schedule that cannot be is logged once, with its id, and left out."""
-    for row in rows:
-        try:
-            yield Agenda(row)
-        except ValidationError as error:
-            report_broken(row[0], error)
+    return (agenda for row in rows if (agenda := read_agenda(row)) is not None)
+
+
+def read_agenda(row: Sequence[Any]) -> Agenda | None:
+    """Read an agenda; a schedule that cannot be is logged once, and gives None."""
+    try:
+        return Agenda(row)
+    except ValidationError as error:
+        report_broken(row[0], error)
+        return None
 
 
 _reported: set[UUID] = set()
@@ -260,12 +277,7 @@ def report_broken(schedule_id: UUID, error: ValidationError) -> None:
         logger.warning("schedule %s is left out: %s", schedule_id, error.message)
 
 
-def _instant(text: str) -> datetime:
-    """Read an instant of JSON; the session may have any zone."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _shifted(instant: datetime, by: timedelta) -> datetime:
+def shifted(instant: datetime, by: timedelta) -> datetime:
     """Shift an instant, as far as the calendar goes."""
     try:
         return instant + by

@@ -45,10 +45,14 @@ class Recurring(Protocol):
 
 
 class Due(NamedTuple):
-    """A dose of a schedule: the local date it counts for, and the instant, in UTC."""
+    """A dose of a schedule."""
 
-    day: date
     at: datetime
+    """The instant, in UTC."""
+    day: date
+    """The local date it counts for."""
+    local_time: time
+    """What the clock shows at the instant."""
 
 
 class Timetable:
@@ -62,13 +66,14 @@ class Timetable:
 
     def __init__(self, schedule: Recurring, zone: ZoneInfo) -> None:
         days = schedule.days_of_week or None  # the table takes a weekly schedule with '{}'
+        start, end, clock = schedule.start_date, schedule.end_date, schedule.time_of_day
         validation.schedule_days(schedule.recurrence, days)
-        validation.schedule_dates(schedule.start_date, schedule.end_date)
+        validation.schedule_dates(start, end)
         self.zone = zone
         self._days_of_week = days
-        self._clock = schedule.time_of_day.replace(fold=0)
-        self._first = max(schedule.start_date.toordinal(), _FIRST_DAY)
-        self._last = min((schedule.end_date or date.max).toordinal(), _LAST_DAY)
+        self._clock = clock.replace(fold=0) if clock.fold else clock
+        self._first = max(start.toordinal(), _FIRST_DAY)
+        self._last = _LAST_DAY if end is None else min(end.toordinal(), _LAST_DAY)
 
     def between(self, since: datetime, until: datetime) -> list[Due]:
         """List the doses from *since* (inclusive) to *until* (exclusive), both in UTC, in order.
@@ -87,20 +92,23 @@ class Timetable:
             if since <= due.at < until and (days is None or due.day.isoweekday() in days)
         ]
 
-    def on(self, day: date) -> datetime | None:
-        """Give the instant of the dose of a local date; None where that has none."""
+    def on(self, day: date) -> Due | None:
+        """Give the dose of a local date; None where that has none."""
         if not self._first <= day.toordinal() <= self._last:
             return None
         if self._days_of_week is not None and day.isoweekday() not in self._days_of_week:
             return None
-        due = _due(self.zone, self._clock, day)
-        return due and due.at
+        return _due(self.zone, self._clock, day)
 
     def day_of(self, instant: datetime) -> date | None:
         """Tell of which local date's dose *instant* is the time; None where of none."""
-        day = instant.astimezone(self.zone).date()
-        days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
-        return next((one for one in days if self.on(one) == instant), None)
+        try:
+            day = instant.astimezone(self.zone).date()
+            days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
+        except OverflowError:  # at the ends of the calendar, where nothing is due
+            return None
+        dues = map(self.on, days)
+        return next((due.day for due in dues if due is not None and due.at == instant), None)
 
 
 @lru_cache(256)
@@ -116,11 +124,12 @@ def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
     Then even its midnight moves to another date.
     """
     at = datetime.combine(day, clock, zone).astimezone(UTC)
-    if at.astimezone(zone).date() != day:
+    shown = at.astimezone(zone)
+    if shown.date() != day:
         midnight = datetime.combine(day, time.min, zone).astimezone(UTC)
         if midnight.astimezone(zone).date() != day:
             return None
-    return Due(day, at)
+    return Due(at, day, shown.time())
 
 
 def occurrences(

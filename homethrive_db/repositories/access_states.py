@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from peewee import Expression, fn
@@ -13,14 +14,13 @@ from homethrive_db.database import Database
 from homethrive_db.entities import CaregiverAccess
 from homethrive_db.enums import AccessStatus
 from homethrive_db.errors import ConflictError
-from homethrive_db.statements import Statement, array, columns, param, statement
+from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.CaregiverAccess
 _ACCESS = columns(_TABLE, CaregiverAccess)
-_ENUM = "access_status_enum"
 
 _PENDING = (AccessStatus.PENDING_REQUEST, AccessStatus.PENDING_INVITE)
-LEGAL_FROM = {
+_LEGAL_FROM: dict[AccessStatus, tuple[AccessStatus, ...]] = {
     AccessStatus.PENDING_REQUEST: (),
     AccessStatus.PENDING_INVITE: (),
     AccessStatus.APPROVED: _PENDING,
@@ -32,12 +32,18 @@ LEGAL_FROM = {
 class Transition:
     """Two statements: one that changes the status, and one that finds what was not changed."""
 
+    to: AccessStatus
     change: Statement
     find: Statement
 
 
-def _transition(acting: Expression | None = None) -> Transition:
-    """Change the status where the stored one is among ``legal_from``.
+def _transition(
+    to: AccessStatus,
+    legal_from: Sequence[AccessStatus],
+    *instants: str,
+    acting: Expression | None = None,
+) -> Transition:
+    """Change the status where the stored one is among *legal_from*, and set *instants*.
 
     *acting* limits the accesses to those that the acting user is a side of.
     """
@@ -47,56 +53,55 @@ def _transition(acting: Expression | None = None) -> Transition:
     change = (
         _TABLE.update(
             {
-                _TABLE.status: param("status", _ENUM),
-                _TABLE.approved_at: fn.COALESCE(
-                    param("approved_at", "timestamptz"), _TABLE.approved_at
-                ),
-                _TABLE.revoked_at: fn.COALESCE(
-                    param("revoked_at", "timestamptz"), _TABLE.revoked_at
-                ),
+                _TABLE.status: to,
                 _TABLE.updated_at: fn.statement_timestamp(),
+                **{getattr(_TABLE, instant): param(instant) for instant in instants},
             }
         )
-        .where(is_asked_for, _TABLE.status == fn.ANY(param("legal_from", f"{_ENUM}[]")))
+        .where(is_asked_for, _TABLE.status.in_(legal_from))
         .returning(*_ACCESS)
     )
-    return Transition(statement(change), statement(_TABLE.select(_TABLE.id).where(is_asked_for)))
+    return Transition(
+        to, statement(change), statement(_TABLE.select(_TABLE.id).where(is_asked_for))
+    )
 
 
 _IS_RECIPIENT = _TABLE.recipient_user == param("user_id")
 _IS_CAREGIVER = _TABLE.caregiver_user == param("user_id")
 
-CHANGE_STATUS = _transition()
-CHANGE_AS_RECIPIENT = _transition(_IS_RECIPIENT)
-CHANGE_AS_CAREGIVER = _transition(_IS_CAREGIVER)
-CHANGE_AS_EITHER = _transition(_IS_RECIPIENT | _IS_CAREGIVER)
+APPROVE_REQUEST = _transition(
+    AccessStatus.APPROVED, [AccessStatus.PENDING_REQUEST], "approved_at", acting=_IS_RECIPIENT
+)
+ACCEPT_INVITE = _transition(
+    AccessStatus.APPROVED, [AccessStatus.PENDING_INVITE], "approved_at", acting=_IS_CAREGIVER
+)
+REVOKE = _transition(
+    AccessStatus.REVOKED,
+    _LEGAL_FROM[AccessStatus.REVOKED],
+    "revoked_at",
+    acting=_IS_RECIPIENT | _IS_CAREGIVER,
+)
+
+
+@cache
+def any_transition(to: AccessStatus, instants: frozenset[str]) -> Transition:
+    """Make the transition from every state from which it is legal, whoever acts."""
+    return _transition(to, _LEGAL_FROM[to], *instants)
 
 
 def change_status(
-    db: Database,
-    transition: Transition,
-    access_id: UUID | str,
-    status: AccessStatus,
-    legal_from: Iterable[AccessStatus],
-    **parameters: object,
+    db: Database, transition: Transition, access_id: UUID | str, **parameters: object
 ) -> CaregiverAccess | None:
     """Make a transition; None where there is no such access.
 
     One statement where it is legal, else a second that tells the cases apart. Raises
-    ValidationError, and ConflictError (``INVALID_ACCESS_STATE``) where the stored status is
-    not among *legal_from*.
+    ValidationError, and ConflictError (``INVALID_ACCESS_STATE``) where it is not legal from the
+    stored status.
     """
-    values = {
-        "access_id": validation.uuid(access_id, "access_id"),
-        "status": status,
-        "legal_from": array(legal_from),
-        "approved_at": None,
-        "revoked_at": None,
-        **parameters,
-    }
-    changed = db.first(transition.change, CaregiverAccess.from_row, **values)
-    if changed is None and db.rows(transition.find, values):
+    parameters["access_id"] = validation.uuid(access_id, "access_id")
+    changed = db.first(transition.change, CaregiverAccess.from_row, **parameters)
+    if changed is None and db.rows(transition.find, parameters):
         raise ConflictError(
-            f"an access in this state cannot become {status}", "INVALID_ACCESS_STATE"
+            f"an access in this state cannot become {transition.to}", "INVALID_ACCESS_STATE"
         )
     return changed

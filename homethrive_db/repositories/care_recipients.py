@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache, partial
 from typing import Unpack
 from uuid import UUID
 
@@ -10,9 +12,10 @@ from peewee import CTE, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
-from homethrive_db.entities import CareRecipient, CareRecipientChanges
+from homethrive_db.entities import PAGE_SIZE, CareRecipient, CareRecipientChanges
 from homethrive_db.errors import NotFoundError, UnavailableError
 from homethrive_db.repositories.access import accessible_to
+from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.CareRecipient
@@ -28,6 +31,14 @@ _LIST = statement(
     _TABLE.select(*_PROFILE)
     .where(accessible_to(param("user_id")))
     .order_by(_TABLE.created_at, _TABLE.id)
+)
+
+_PAGE = statement(
+    page(
+        _TABLE.select(*_PROFILE).where(accessible_to(param("user_id"))),
+        _TABLE.created_at,
+        _TABLE.id,
+    )
 )
 
 _CREATE = statement(
@@ -138,6 +149,22 @@ class CareRecipientRepository:
     def list_for_caregiver(self, user_id: str) -> list[CareRecipient]:
         """List every profile that *user_id* may see, their own included, oldest first."""
         return self._db.all(_LIST, CareRecipient, user_id=validation.user_id(user_id))
+
+    def iter_for_caregiver(
+        self,
+        user_id: str,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[CareRecipient]:
+        """Give what ``list_for_caregiver`` lists, by pages of *page_size*, one statement each.
+
+        *after* is the key of the last one that was read, ``(created_at, id)``: from there it goes
+        on. Raises ValidationError.
+        """
+        checked = validation.user_id(user_id)
+        read = partial(self._db.all, _PAGE, CareRecipient, user_id=checked)
+        return read_pages(read, after, page_size)
 
     def create(
         self, user_id: str, *, display_name: str, timezone: str = "America/New_York"

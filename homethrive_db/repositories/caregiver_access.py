@@ -19,11 +19,10 @@ from homethrive_db.entities import (
 from homethrive_db.enums import AccessStatus
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories.access_states import (
-    CHANGE_AS_CAREGIVER,
-    CHANGE_AS_EITHER,
-    CHANGE_AS_RECIPIENT,
-    CHANGE_STATUS,
-    LEGAL_FROM,
+    ACCEPT_INVITE,
+    APPROVE_REQUEST,
+    REVOKE,
+    any_transition,
     change_status,
 )
 from homethrive_db.statements import Statement, columns, param, statement
@@ -49,7 +48,7 @@ _FIND = statement(_TABLE.select(*_ACCESS).where(_TABLE.id == param("access_id"))
 
 _FIND_ACTIVE = statement(_TABLE.select(*_ACCESS).where(_BETWEEN_THEM, _IS_ACTIVE))
 
-_IS_APPROVED_BETWEEN = statement(_TABLE.select(_TABLE.id).where(_BETWEEN_THEM, _IS_APPROVED))
+_IS_APPROVED_BETWEEN = statement(_TABLE.select(SQL("true")).where(_BETWEEN_THEM, _IS_APPROVED))
 
 _APPROVED_RECIPIENTS = statement(
     _TABLE.select(_TABLE.recipient_user)
@@ -226,16 +225,14 @@ class CaregiverAccessRepository:
         None where there is no such access; ConflictError (``INVALID_ACCESS_STATE``) for any other
         change. An instant that is not passed stays as it is stored.
         """
-        target = validation.member(status, AccessStatus, "status")
-        return change_status(
-            self._db,
-            CHANGE_STATUS,
-            access_id,
-            target,
-            LEGAL_FROM[target],
-            approved_at=_OPTIONAL_INSTANT(approved_at, "approved_at"),
-            revoked_at=_OPTIONAL_INSTANT(revoked_at, "revoked_at"),
-        )
+        to = validation.member(status, AccessStatus, "status")
+        instants: dict[str, object] = {}
+        if approved_at is not None:
+            instants["approved_at"] = validation.instant(approved_at, "approved_at")
+        if revoked_at is not None:
+            instants["revoked_at"] = validation.instant(revoked_at, "revoked_at")
+        transition = any_transition(to, frozenset(instants))
+        return change_status(self._db, transition, access_id, **instants)
 
     def approve_request(
         self, recipient_user_id: str, access_id: UUID | str, at: datetime
@@ -247,10 +244,8 @@ class CaregiverAccessRepository:
         """
         return change_status(
             self._db,
-            CHANGE_AS_RECIPIENT,
+            APPROVE_REQUEST,
             access_id,
-            AccessStatus.APPROVED,
-            (AccessStatus.PENDING_REQUEST,),
             user_id=validation.user_id(recipient_user_id, "recipient_user_id"),
             approved_at=validation.instant(at, "at"),
         )
@@ -265,10 +260,8 @@ class CaregiverAccessRepository:
         """
         return change_status(
             self._db,
-            CHANGE_AS_CAREGIVER,
+            ACCEPT_INVITE,
             access_id,
-            AccessStatus.APPROVED,
-            (AccessStatus.PENDING_INVITE,),
             user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
             approved_at=validation.instant(at, "at"),
         )
@@ -281,10 +274,8 @@ class CaregiverAccessRepository:
         """
         return change_status(
             self._db,
-            CHANGE_AS_EITHER,
+            REVOKE,
             access_id,
-            AccessStatus.REVOKED,
-            LEGAL_FROM[AccessStatus.REVOKED],
             user_id=validation.user_id(user_id),
             revoked_at=validation.instant(at, "at"),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from peewee import fn
 from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import (
+    PAGE_SIZE,
     DoseKey,
     DoseOutcome,
     DoseReport,
@@ -30,6 +32,7 @@ from homethrive_db.repositories.dose_rows import (
     lost_race,
     no_schedule,
 )
+from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import array, array_bytes, param, portions, statement
 
 _TABLE = models.DoseTaken
@@ -93,6 +96,22 @@ _TAKEN = statement(
         _TABLE.scheduled_for < param("end"),
     )
     .order_by(_TABLE.schedule, _TABLE.scheduled_for)
+)
+
+
+_PAGE_BY_RECIPIENT = statement(
+    page(
+        _TABLE.select(*DOSE)
+        .join(models.CareRecipient, on=_TABLE.recipient == models.CareRecipient.id)
+        .where(
+            _TABLE.recipient == param("recipient_id"),
+            _TABLE.scheduled_for >= param("start"),
+            _TABLE.scheduled_for < param("end"),
+            accessible_to(param("user_id")),
+        ),
+        _TABLE.scheduled_for,
+        _TABLE.id,
+    )
 )
 
 
@@ -180,6 +199,34 @@ class DoseTakenRepository:
                 },
             )
         }
+
+    def iter_by_recipient(  # noqa: PLR0913  # a window, and where in it to go on
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        start: datetime,
+        end: datetime,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[DoseTaken]:
+        """Give a recipient's doses due from *start* (inclusive) to *end* (exclusive), in order.
+
+        By pages of *page_size*, one statement each. *after* is the key of the last one that was
+        read, ``(scheduled_for, id)``: from there it goes on. Nothing where *user_id* may not see
+        them. Raises ValidationError, also where *start* is after *end*.
+        """
+        first, last = validation.window(start, end)
+        read = partial(
+            self._db.all,
+            _PAGE_BY_RECIPIENT,
+            DoseTaken,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+            start=first,
+            end=last,
+        )
+        return read_pages(read, after, page_size, at="scheduled_for")
 
 
 def _dose_key(user_id: str, schedule_id: UUID, scheduled_for: datetime) -> dict[str, Any]:

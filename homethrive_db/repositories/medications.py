@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Unpack
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from peewee import Select, fn
 from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import (
+    PAGE_SIZE,
     Medication,
     MedicationChanges,
     MedicationSchedule,
@@ -23,6 +24,7 @@ from homethrive_db.entities import (
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import accessible_to, reached_medications
+from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedules import create_schedules
 from homethrive_db.statements import Statement, columns, param, portions, statement
 
@@ -41,10 +43,11 @@ _REACHED = reached_medications(_TABLE.select(*_MEDICATION), param("user_id"))
 
 _FIND = statement(_REACHED.where(_TABLE.id == param("medication_id")))
 
-_LIST_ALL = _REACHED.where(_TABLE.recipient == param("recipient_id")).order_by(
-    _TABLE.created_at, _TABLE.id
-)
+_ALL = _REACHED.where(_TABLE.recipient == param("recipient_id"))
+_LIST_ALL = _ALL.order_by(_TABLE.created_at, _TABLE.id)
 _LIST = {True: statement(_LIST_ALL), False: statement(_LIST_ALL.where(_TABLE.is_active))}
+_PAGE_ALL = page(_ALL, _TABLE.created_at, _TABLE.id)
+_PAGE = {True: statement(_PAGE_ALL), False: statement(_PAGE_ALL.where(_TABLE.is_active))}
 
 _NEW_VALUES = models.CareRecipient.select(
     models.CareRecipient.id,
@@ -124,6 +127,29 @@ class MedicationRepository:
             user_id=validation.user_id(user_id),
             recipient_id=validation.uuid(recipient_id, "recipient_id"),
         )
+
+    def iter_by_recipient(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        include_inactive: bool = False,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Medication]:
+        """Give what ``list_by_recipient`` lists, by pages of *page_size*, one statement each.
+
+        *after* is the key of the last one that was read, ``(created_at, id)``: from there it goes
+        on. Raises ValidationError.
+        """
+        read = partial(
+            self._db.all,
+            _PAGE[bool(include_inactive)],
+            Medication,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+        )
+        return read_pages(read, after, page_size)
 
     def create(
         self,

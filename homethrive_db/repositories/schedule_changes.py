@@ -17,7 +17,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_schedules
+from homethrive_db.repositories.access import accessible_to, reached_schedules
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
@@ -126,9 +126,16 @@ def _update(fields: frozenset[str], does_end: bool) -> Statement:
     """Update *fields*; the first column is NULL, or names the rule that would break."""
     if fields & _RULED:
         return _update_by_rules(fields, does_end)
-    is_reached = _TABLE.id.in_(_reached(_TABLE.id).where(_IS_ASKED_FOR))
     return statement(
-        _TABLE.update(_values(fields)).where(is_reached).returning(SQL("NULL"), *_SCHEDULE)
+        _TABLE.update(_values(fields))
+        .from_(models.Medication, models.CareRecipient)
+        .where(
+            _IS_ASKED_FOR,
+            models.Medication.id == _TABLE.medication,
+            models.CareRecipient.id == models.Medication.recipient,
+            accessible_to(param("user_id")),
+        )
+        .returning(SQL("NULL"), *_SCHEDULE)
     )
 
 

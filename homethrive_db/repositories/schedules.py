@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from functools import partial
 from typing import Any, Unpack
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from peewee import Select, fn
 from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import (
+    PAGE_SIZE,
     MedicationSchedule,
     NewSchedule,
     ScheduleChanges,
@@ -21,6 +23,7 @@ from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_medications, reached_schedules
 from homethrive_db.repositories.local_days import today
+from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
 from homethrive_db.statements import Statement, columns, param, portions, statement
@@ -41,15 +44,12 @@ _LIST_BY_MEDICATION = statement(
     .order_by(_TABLE.created_at, _TABLE.id)
 )
 
-_LIST_BY_RECIPIENT = statement(
-    _reached(*_SCHEDULE)
-    .where(models.Medication.recipient == param("recipient_id"))
-    .order_by(_TABLE.created_at, _TABLE.id)
-)
+_OF_RECIPIENT = _reached(*_SCHEDULE).where(models.Medication.recipient == param("recipient_id"))
+_LIST_BY_RECIPIENT = statement(_OF_RECIPIENT.order_by(_TABLE.created_at, _TABLE.id))
+_PAGE_BY_RECIPIENT = statement(page(_OF_RECIPIENT, _TABLE.created_at, _TABLE.id))
 
 _ENDS = statement(
     _reached(
-        _TABLE.id,
         _TABLE.end_date,
         fn.COALESCE(_TABLE.timezone, models.CareRecipient.timezone),
         fn.statement_timestamp(),
@@ -121,6 +121,28 @@ class ScheduleRepository:
             user_id=validation.user_id(user_id),
             recipient_id=validation.uuid(recipient_id, "recipient_id"),
         )
+
+    def iter_by_recipient(
+        self,
+        user_id: str,
+        recipient_id: UUID | str,
+        *,
+        after: tuple[datetime, UUID | str] | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[MedicationSchedule]:
+        """Give what ``list_by_recipient`` lists, by pages of *page_size*, one statement each.
+
+        *after* is the key of the last one that was read, ``(created_at, id)``: from there it goes
+        on. Raises ValidationError.
+        """
+        read = partial(
+            self._db.all,
+            _PAGE_BY_RECIPIENT,
+            MedicationSchedule.from_row,
+            user_id=validation.user_id(user_id),
+            recipient_id=validation.uuid(recipient_id, "recipient_id"),
+        )
+        return read_pages(read, after, page_size)
 
     def create_many(
         self, user_id: str, schedules: Mapping[UUID, Sequence[NewSchedule]]
@@ -211,7 +233,7 @@ class ScheduleRepository:
                 "medication_id": validation.uuid(medication_id, "medication_id"),
             },
         )
-        return sum(end is None or end >= today(*rest) for _, end, *rest in ends)
+        return sum(end is None or end >= today(*rest) for end, *rest in ends)
 
 
 def _key(user_id: str, schedule_id: UUID | str) -> dict[str, object]:

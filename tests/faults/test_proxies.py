@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
 from uuid import uuid4
 
@@ -10,17 +11,22 @@ import pytest
 from homethrive_db import (
     ConfigurationError,
     DoseReport,
+    DoseStatus,
     NewMedication,
     NewSchedule,
     OutcomeStatus,
+    ReminderLedger,
     Repositories,
     create_db,
+    encode_dose_id,
+    occurrences,
 )
 from homethrive_db.statements import PROXY_BYTES
 from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
 from tests.migrations import NAMES
 from tests.process import run_command
+from tests.reminders import Home
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
 PINS = re.compile(
@@ -50,6 +56,15 @@ def test_nothing_that_pins_goes_over_the_wire(proxy, proxy_url, make_db):
     assert [one.report for one in outcomes] == reports
     with db.atomic(), db.atomic():
         repositories.users.upsert("user_2")
+    profile = repositories.care_recipients.find_by_user_id("user_1")
+    repositories.care_recipients.update("user_1", profile.id, timezone="Europe/London")
+    schedule = repositories.schedules.find_by_id("user_1", reports[0].schedule_id)
+    (due, *_) = occurrences(schedule, "Europe/London", DUE - timedelta(2), DUE - timedelta(1))
+    dose_id = encode_dose_id(schedule.id, due)
+    doses = repositories.doses
+    for call in (doses.record, doses.undo, doses.skip):  # of somebody elsewhere: under a lock
+        call("user_1", dose_id)
+    assert doses.list_upcoming("user_1", profile.id, start=due)
     schedule_ids = [reports[0].schedule_id, *(uuid4() for _ in range(999))]
     taken = repositories.doses_taken.taken_map("user_1", schedule_ids, DUE, DUE + timedelta(3000))
     assert len(taken) == 1000
@@ -154,10 +169,34 @@ def use_every_repository(db, user_id):
     report = DoseReport(caregiver.clerk_user_id, schedule.id, DUE, DUE)
     (outcome,) = repositories.doses_taken.mark_taken_many([report])
     assert outcome.status == OutcomeStatus.RECORDED
+    upcoming = repositories.doses.list_upcoming(user_id, profile.id)
+    repositories.doses.record(caregiver.clerk_user_id, upcoming[0].dose_id)
+    assert repositories.doses.list_upcoming(user_id, profile.id)[0].status == DoseStatus.TAKEN
     with db.atomic():
         assert repositories.doses_taken.unmark_taken(user_id, schedule.id, DUE)
         assert repositories.medications.list_by_recipient(user_id, profile.id)
     assert repositories.care_recipients.list_for_caregiver(caregiver.clerk_user_id)
+
+
+def test_workers_of_reminders_share_five_connections_of_pgbouncer(server, bouncer, make_db):
+    home = Home(make_db(server.url(DATABASE)))
+    try:
+        home.enqueue(days=300)
+        db = make_db(bouncer.url(DATABASE), max_connections=20, proxy=True)
+        ledger = ReminderLedger(db)
+
+        def work(_):
+            sent = []
+            while claimed := ledger.claim("due", limit=7, lease=timedelta(minutes=5)):
+                sent += [ledger.sent(one) for one in claimed]
+            return sent
+
+        with ThreadPoolExecutor(20) as threads:
+            sent = [one for many in threads.map(work, range(20)) for one in many]
+        assert sent == [True] * 300
+        assert home.states() == {"sent": 300}
+    finally:
+        home.execute("TRUNCATE users CASCADE")
 
 
 def test_migrators_meet_behind_pgbouncer(server, bouncer):

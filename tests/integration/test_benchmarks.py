@@ -1,37 +1,76 @@
 """The benchmarks run, and their contenders answer the same."""
 
 import json
+import sys
 from inspect import getmembers, ismethod
+from xml.etree import ElementTree
 
-import pytest
 from click.testing import CliRunner
 
-from benchmarks.__main__ import main
+from benchmarks import memory, report
+from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
+from benchmarks.comparison import OURS
 from homethrive_db import Repositories, create_db
+from tests.repositories import by_name
 
 
-@pytest.mark.parametrize("options", [[], ["--prepared"]], ids=["plain", "direct mode"])
-def test_all_contenders_answer_the_same(tmp_path, options):
-    figures = tmp_path / "figures.json"
-    small = ["--scale", "tiny", "--rounds", "2", "--repeats", "1", "--json", str(figures)]
-    done = CliRunner().invoke(main, [*small, *options], catch_exceptions=False)
+def test_all_contenders_answer_the_same_and_what_they_take_is_written(tmp_path):
+    small = ["--scale", "tiny", "--rounds", "2", "--repeats", "1", "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, small, catch_exceptions=False)
     assert done.exit_code == 0
     assert "all answer the same" in done.output
     assert "left out" not in done.output
-    assert "geometric mean of all calls: " in done.output
-    results = json.loads(figures.read_text())["results"]
-    assert [one["call"] for one in results] == [call.name for call in CALLS]
+    figures = json.loads((tmp_path / "measured.json").read_text())
+    assert [one["call"] for one in figures["results"]] == [call.name for call in CALLS]
+    for one in figures["results"]:
+        assert one["medians"].keys() == {OURS, *one["ratios"]}
+        assert len(one["ratios"]) == 5
+    assert report.table(figures) == (tmp_path / "table.md").read_text()
+    for page in ("light", "dark"):
+        picture = (tmp_path / f"speed-{page}.svg").read_text()
+        assert picture == report.draw(figures, page)
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+
+
+def test_the_readmes_show_the_figures_that_were_measured():
+    figures = json.loads(report.MEASURED.read_text())
+    assert [one["call"] for one in figures["results"]] == [call.name for call in CALLS]
+    readme = report.README.read_text()
+    assert report.described(readme, figures) == readme
+    for page in ("light", "dark"):
+        assert (report.IMAGES / f"speed-{page}.svg").read_text() == report.draw(figures, page)
+
+
+def test_a_contender_that_is_not_installed_is_left_out_and_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.sqlalchemy_orm", raising=False)
+    assert [one.name for one in _others(None)] == ["Peewee", "Django"]
+    assert "SqlAlchemy is left out: sqlalchemy is not installed (extra bench)" in (
+        capsys.readouterr().out
+    )
 
 
 def test_every_public_method_is_measured_or_left_out_for_a_reason():
     repositories = Repositories(create_db("postgresql://localhost:1/nothing"))
     methods = {
         f"{attribute}.{name}"
-        for attribute, repository in vars(repositories).items()
+        for attribute, repository in by_name(repositories).items()
         for name, _ in getmembers(repository, ismethod)
-        if not name.startswith("_")
+        if not attribute.startswith("_") and not name.startswith("_")
     }
     measured = {call.name.partition(",")[0] for call in CALLS}
     assert measured | LEFT_OUT.keys() == methods
     assert not measured & LEFT_OUT.keys()
+
+
+def test_memory_is_measured_of_processes_that_end_well():
+    few = ["--lines", "200", "--rows", "2000"]
+    done = CliRunner().invoke(memory.main, few, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert [line.split()[:2] for line in done.output.splitlines()] == [
+        ["iter_by_recipient", "200"],
+        ["iter_by_recipient", "2,000"],
+        ["homethrive-db", "record"],
+        ["homethrive-db", "record"],
+    ]

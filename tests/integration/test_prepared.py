@@ -11,6 +11,7 @@ from homethrive_db import (
     UnavailableError,
     create_db,
 )
+from homethrive_db.testing.factories import Factory
 
 
 @pytest.fixture
@@ -47,6 +48,22 @@ def test_a_statement_is_prepared_once_per_connection(db, users, sent):
         users.find_by_clerk_user_id("user_1")
     users.find_by_clerk_user_id("user_1")
     assert sent == ["PREPARE", "EXECUTE"]
+
+
+def test_doses_are_listed_and_settled_by_prepared_statements(db, sent):
+    """Of a dose with two instants, so that the lock is among them."""
+    repositories = Repositories(db)
+    factory = Factory(repositories)
+    profile = factory.own_profile(factory.user("user_1"), timezone="Europe/London")
+    factory.schedule(factory.medication(profile))
+    del sent[:]
+    for _ in range(2):
+        listed = repositories.doses.list_upcoming("user_1", profile.id)
+        for call in (repositories.doses.record, repositories.doses.undo, repositories.doses.skip):
+            settled = call("user_1", listed[0].dose_id)
+            assert repositories.doses.list_upcoming("user_1", profile.id)[0] == settled
+        repositories.doses.undo("user_1", listed[0].dose_id)
+    assert {*sent} == {"BEGIN", "PREPARE", "EXECUTE", "COMMIT"}
 
 
 def test_a_connection_that_was_lost_is_prepared_anew(db, users, sent, homethrive_committed_db):

@@ -1,10 +1,12 @@
 """What statements send arrives as it was given, whatever it holds."""
 
+import psycopg2.extensions
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from peewee import SQL, Select, Value, fn
 
+from homethrive_db import create_db
 from homethrive_db.statements import array, input_rows, param, statement
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -42,6 +44,7 @@ def test_an_array_arrives_as_it_was_sent(db, rows):
 
 @given(STORABLE, STORABLE)
 @example("%s %(given)s %% %", "100%")
+@example("back\\slash's", "\\'")
 def test_constants_and_parameters_may_hold_anything(db, constant, given_value):
     """A constant stands in the query itself, a parameter comes with the call."""
     query = Select((), (fn.CONCAT(constant, "|", param("given", "text")), param("given", "text")))
@@ -72,3 +75,22 @@ def test_a_statement_is_good_for_every_database(db, homethrive_committed_db):
     )
     assert here != there
     assert (mine, other) == (0, 1)
+
+
+def test_a_call_in_the_midst_of_another_takes_none_of_its_rows(homethrive_committed_url):
+    """As a signal handler may make one: a connection's cursor serves one of them at a time."""
+    who = statement(Select((), (param("who", "text"),)))
+    inner = []
+
+    class Cursor(psycopg2.extensions.cursor):
+        def execute(self, query, values=None):
+            super().execute(query, values)
+            if values == {"who": "outer"}:
+                inner.append(db.first(who, str, who="inner"))
+
+    db = create_db(homethrive_committed_url, cursor_factory=Cursor)
+    with db.connection_context():
+        for _ in range(2):
+            assert db.first(who, str, who="outer") == "outer"
+    assert inner == ["inner", "inner"]
+    db.close_all()

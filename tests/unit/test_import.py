@@ -76,7 +76,16 @@ def defined_in(module):
 
 @pytest.mark.parametrize(
     "name",
-    ["entities", "enums", "errors", "settings", "database", "doses.dose_ids", "doses.recurrence"],
+    [
+        "entities",
+        "enums",
+        "errors",
+        "settings",
+        "database",
+        "doses.dose_ids",
+        "doses.recurrence",
+        "doses.reminders",
+    ],
 )
 def test_what_these_modules_make_for_users_is_public(name):
     """All but what only the package's own modules need."""

@@ -14,7 +14,9 @@ from homethrive_db import (
     UnavailableError,
     ValidationError,
     create_db,
+    encode_dose_id,
 )
+from tests.repositories import by_name
 
 DUE = dt.datetime(2025, 3, 9, 12, 30, tzinfo=dt.UTC)
 NAIVE = DUE.replace(tzinfo=None)
@@ -24,7 +26,16 @@ ID = uuid.UUID("6f9619ff-8b86-4011-b42d-00c04fc964ff")
 USERS = dict.fromkeys(("user_id", "clerk_user_id", "caregiver_user_id"), "user_1")
 IDS = dict.fromkeys(("recipient_id", "access_id", "medication_id", "schedule_id"), ID)
 INSTANTS = dict.fromkeys(
-    ("requested_at", "approved_at", "revoked_at", "at", "inactive_at", "scheduled_for", "start"),
+    (
+        "requested_at",
+        "approved_at",
+        "revoked_at",
+        "at",
+        "inactive_at",
+        "scheduled_for",
+        "start",
+        "taken_at",
+    ),
     DUE,
 )
 FLAGS = dict.fromkeys(("is_recipient", "is_caregiver"), True)
@@ -35,6 +46,8 @@ GOOD = {
     "medication": NewMedication("Aspirin"), "schedules": [SCHEDULE], "schedule_ids": [ID],
     "effective": DUE.date(), "on": DUE.date(),
     "end": DUE + dt.timedelta(days=1), "dose": NewDoseTaken(ID, DUE, DUE),
+    "dose_id": encode_dose_id(ID, DUE), "reason": None, "grace": dt.timedelta(hours=1),
+    "after": (DUE, ID), "page_size": 10,
 }  # fmt: skip
 BAD = {
     **dict.fromkeys((*USERS, "recipient_user_id"), ("", "user\0", "\ud800", 1, None)),
@@ -50,6 +63,11 @@ BAD = {
     "instructions": ("x" * 501, 1),
     "status": ("allowed", None),
     "schedule_ids": (["x"], [None]),
+    "dose_id": ("", "v1:x", encode_dose_id(ID, DUE) + "=", encode_dose_id(ID, DUE).encode(), None),
+    "grace": (dt.timedelta(seconds=-1), 60, None),
+    "reason": ("x" * 256, "ill\0", 1),
+    "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
+    "page_size": (0, -1, True, 1.5, "10", None),
 }
 # Made of what was checked when it was made, or of no kind that could be wrong.
 UNCHECKED = {"self", "medication", "schedules", "dose", "reports", "include_inactive"}
@@ -58,7 +76,7 @@ NOWHERE = "postgresql://nobody@localhost:1/nothing"
 
 def bad_calls():
     """Give each bad value of each parameter of each public method, the others being good."""
-    for name, repository in vars(Repositories(create_db(NOWHERE))).items():
+    for name, repository in by_name(Repositories(create_db(NOWHERE))).items():
         for method, function in inspect.getmembers(type(repository), inspect.isfunction):
             parameters = inspect.signature(function).parameters.values()
             named = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - {"self"}
@@ -78,9 +96,10 @@ def refused(method, **arguments):
     repository, _, name = method.partition(".")
     with pytest.raises(ValidationError) as caught:
         getattr(getattr(Repositories(db), repository), name)(**arguments)
-    assert caught.value.code == "VALIDATION_ERROR"
+    field = caught.value.details["field"]
+    assert caught.value.code == ("INVALID_DOSE_ID" if field == "dose_id" else "VALIDATION_ERROR")
     assert not db.stats().in_use
-    return caught.value.details["field"]
+    return field
 
 
 @pytest.mark.parametrize(("method", "good", "field", "value"), list(bad_calls()))
@@ -171,7 +190,20 @@ def test_a_medication_is_created_with_a_schedule_at_least():
     assert field == "schedules"
 
 
-def test_a_window_that_ends_before_it_starts_is_refused():
+@pytest.mark.parametrize(
+    ("method", "of"),
+    [
+        ("doses_taken.taken_map", {"schedule_ids": [ID]}),
+        ("doses_taken.iter_by_recipient", {"recipient_id": ID}),
+    ],
+)
+def test_a_window_that_ends_before_it_starts_is_refused(method, of):
     window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
-    field = refused("doses_taken.taken_map", user_id="user_1", schedule_ids=[ID], **window)
-    assert field == "start"
+    assert refused(method, user_id="user_1", **of, **window) == "start"
+
+
+def test_upcoming_doses_of_a_window_that_ends_before_it_starts_are_refused():
+    window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
+    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **window) == "start"
+    only_end = {"end": window["end"].replace(year=2020)}
+    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "start"

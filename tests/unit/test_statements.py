@@ -8,22 +8,23 @@ from homethrive_db.entities import User
 from homethrive_db.statements import array, columns, input_rows, param, statement
 
 
-def test_parameters_and_constants_are_named():
+def test_parameters_are_named_and_constants_are_written_out():
     declared = statement(
         models.User.select(models.User.email).where(
-            models.User.clerk_user_id == param("who"), models.User.display_name == "Ana"
+            models.User.clerk_user_id == param("who"),
+            models.User.display_name == "100 % O'Brien",
+            models.User.is_recipient == True,  # noqa: E712  # Peewee's
         )
     )
-    sql, constants = declared.compiled()
+    sql = declared.compiled()
     assert '"clerk_user_id" = %(who)s' in sql
-    assert '"display_name" = %(_0)s' in sql
-    assert constants == {"_0": "Ana"}
+    assert "\"display_name\" = '100 %% O''Brien'" in sql
+    assert '"is_recipient" = true' in sql
 
 
 def test_a_percent_sign_in_the_sql_is_no_placeholder():
-    sql, constants = statement(Select((), (SQL("7 %% 4"), 5, param("x", "text")))).compiled()
-    assert sql == "SELECT 7 %% 4, %(_0)s, CAST(%(x)s AS text)"
-    assert constants == {"_0": 5}
+    sql = statement(Select((), (SQL("7 %% 4"), 5, param("x", "text")))).compiled()
+    assert sql == "SELECT 7 %% 4, 5, CAST(%(x)s AS text)"
 
 
 def test_a_statement_is_compiled_on_first_use_and_never_again():
@@ -47,7 +48,7 @@ def test_columns_stand_in_the_order_of_the_entity():
 
 def test_input_rows_are_numbered():
     rows = input_rows("input", name="text")
-    sql, _ = statement(Select((rows,), (rows.c.position,)).with_cte(rows)).compiled()
+    sql = statement(Select((rows,), (rows.c.position,)).with_cte(rows)).compiled()
     assert 'WITH "input" ("name", "position") AS MATERIALIZED' in sql
     assert "unnest(CAST(%(name)s AS text[])) WITH ORDINALITY" in sql
 
@@ -62,5 +63,5 @@ def test_an_array_is_one_literal(values, literal):
 
 
 def test_a_function_takes_parameters():
-    sql, _ = statement(Select((), (fn.LOWER(param("email")),))).compiled()
+    sql = statement(Select((), (fn.LOWER(param("email")),))).compiled()
     assert sql == "SELECT LOWER(%(email)s)"

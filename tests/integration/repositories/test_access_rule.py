@@ -78,6 +78,7 @@ def test_an_access_ends_with_its_revocation(
 def test_lists_and_batches_hold_to_it_too(homethrive_repositories, things, user_id):
     listed = homethrive_repositories.care_recipients.list_for_caregiver(user_id)
     assert (things.recipient in {one.id for one in listed}) is (user_id in REACHING)
+    assert list(homethrive_repositories.care_recipients.iter_for_caregiver(user_id)) == listed
     (outcome,) = homethrive_repositories.doses_taken.mark_taken_many(
         [DoseReport(user_id, things.schedule, DUE, DUE)]
     )

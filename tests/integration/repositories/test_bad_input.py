@@ -5,12 +5,20 @@ from uuid import uuid4
 
 import pytest
 
-from homethrive_db import NewMedication, NewSchedule, Repositories, ValidationError, create_db
+from homethrive_db import (
+    NewMedication,
+    NewSchedule,
+    Repositories,
+    ValidationError,
+    create_db,
+    encode_dose_id,
+)
 
 AT = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 NAIVE = AT.replace(tzinfo=None)
 DAY = AT.date()
 ID = uuid4()
+DOSE_ID = encode_dose_id(ID, AT)
 SCHEDULE = NewSchedule("daily", "08:30", date(2025, 1, 1))
 ONBOARDING = {"display_name": "x", "timezone": "UTC", "is_recipient": True, "is_caregiver": True}
 ACCESS = {
@@ -118,6 +126,18 @@ CASES = [
     ("schedules.end", ("a", ID, AT), {}, "on"),
     ("schedules.end", ("", ID, DAY), {}, "user_id"),
     ("schedules.count_active_by_medication", ("a", "x"), {}, "medication_id"),
+    ("doses.list_upcoming", ("a", "x"), {}, "recipient_id"),
+    ("doses.list_upcoming", ("", ID), {}, "user_id"),
+    ("doses.list_upcoming", ("a", ID), {"start": NAIVE}, "start"),
+    ("doses.list_upcoming", ("a", ID), {"start": "2025-03-01"}, "start"),
+    ("doses.list_upcoming", ("a", ID), {"end": NAIVE}, "end"),
+    ("doses.list_upcoming", ("a", ID), {"end": AT}, "start"),
+    ("doses.record", (None, DOSE_ID), {}, "user_id"),
+    ("doses.record", ("a", DOSE_ID), {"taken_at": NAIVE}, "taken_at"),
+    ("doses.record", ("a", DOSE_ID), {"taken_at": ""}, "taken_at"),
+    ("doses.skip", ("", DOSE_ID), {}, "user_id"),
+    ("doses.skip", ("a", DOSE_ID), {"reason": "x" * 256}, "reason"),
+    ("doses.undo", (BAD_TEXT, DOSE_ID), {}, "user_id"),
     ("doses_taken.unmark_taken", ("a", ID, NAIVE), {}, "scheduled_for"),
     ("doses_taken.unmark_taken", ("a", ID, AT.replace(microsecond=1)), {}, "scheduled_for"),
     ("doses_taken.unmark_taken", ("a", "x", AT), {}, "schedule_id"),

@@ -1,0 +1,160 @@
+"""What writes of many rows cost beside other ways to make them, on one connection, by turns.
+
+python -m benchmarks.bulk
+"""
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from benchmarks.by_hand import (
+    _FIND_PROFILE,
+    _INSERT_SCHEDULES,
+    _NEW_MEDICATION,
+    _NEW_SCHEDULES,
+    ByHand,
+    _arrays,
+)
+from benchmarks.calls import NEW, NOW
+from benchmarks.fill import Households, filled
+from benchmarks.latency import ROUND_TRIP, slowed
+from homethrive_db import Database, DoseReport, NewMedication, OutcomeStatus, Repositories
+
+DOSES = 5_000
+
+# As ``BEGIN`` and ``COMMIT``, with as many messages, inside a transaction that is rolled back.
+_BEGIN, _COMMIT = "SAVEPOINT one", "RELEASE SAVEPOINT one"
+
+_ADD_SCHEDULES = f"""{_INSERT_SCHEDULES} SELECT n.id, %(medication_id)s, n.recurrence,
+    n.time_of_day, n.start_date, n.end_date, n.dosage_notes, %(user_id)s, now(), now()
+    FROM {_NEW_SCHEDULES} RETURNING s.*"""
+
+
+def by_turns(
+    connection: Any, ways: Sequence[Callable[[int], object]], rounds: int
+) -> list[list[float]]:
+    """Time each way in each round, every one inside a transaction that is rolled back."""
+    times: list[list[float]] = [[] for _ in ways]
+    with connection.cursor() as cursor:
+        for number in range(rounds + 1):  # the first warms up
+            for place in range(len(ways)):
+                way = (place + number) % len(ways)
+                cursor.execute("BEGIN")
+                began = time.perf_counter()
+                ways[way](number)
+                taken = time.perf_counter() - began
+                cursor.execute("ROLLBACK")
+                if number:
+                    times[way].append(taken)
+    return times
+
+
+def five_statements(connection: Any, households: Households, number: int) -> None:
+    """Create a medication with two schedules as services do: five messages, each awaited."""
+    user_id, recipient_id = households.caregiver(number), households.recipient(number)
+    values = {"user_id": user_id, "recipient_id": recipient_id}
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN)
+        cursor.execute(_FIND_PROFILE, values)
+        cursor.fetchone()
+        cursor.execute(_NEW_MEDICATION, {**values, "name": "Aspirin", "instructions": None})
+        (medication_id, *_) = cursor.fetchone()
+        schedules = {"user_id": user_id, "medication_id": medication_id, **_arrays(NEW)}
+        cursor.execute(_ADD_SCHEDULES, schedules)
+        cursor.fetchall()
+        cursor.execute(_COMMIT)
+
+
+def compare_creations(db: Database, households: Households, rounds: int) -> float:
+    """Give how often ``create_with_schedules`` fits into a transaction of five statements."""
+    with db.connection_context():
+        connection = db.connection()
+        medications = Repositories(db).medications
+
+        def one_statement(number: int) -> None:
+            medications.create_with_schedules(
+                households.caregiver(number),
+                households.recipient(number),
+                NewMedication("Aspirin"),
+                NEW,
+            )
+
+        times = by_turns(
+            connection,
+            [one_statement, lambda number: five_statements(connection, households, number)],
+            rounds,
+        )
+    return ratio(times[1], times[0])
+
+
+def reports(households: Households, number: int) -> list[DoseReport]:
+    """Make reports of as many users as there are."""
+    return [
+        DoseReport(
+            households.user(one),
+            households.schedule(one),
+            NOW + timedelta(days=number * DOSES + one // households.recipients),
+            NOW,
+        )
+        for one in range(DOSES)
+    ]
+
+
+def copied(households: Households, number: int) -> Iterator[str]:
+    """Write the same doses as lines for COPY, which looks nothing up."""
+    for one, report in enumerate(reports(households, number)):
+        yield (
+            f"{uuid4()}\t{households.recipient(one)}\t{households.medication(one)}\t"
+            f"{report.schedule_id}\t{report.scheduled_for.isoformat()}\t{NOW.isoformat()}\t"
+            f"{report.user_id}\n"
+        )
+
+
+def compare_marks(db: Database, households: Households, rounds: int) -> tuple[list[float], float]:
+    """Give doses a second of ``mark_taken_many``, COPY and by hand, and the first two's ratio."""
+    with db.connection_context():
+        connection = db.connection()
+        doses_taken, by_hand = Repositories(db).doses_taken, ByHand(connection).doses_taken
+        batches = [reports(households, number) for number in range(rounds + 1)]
+        files = ["".join(copied(households, number)) for number in range(rounds + 1)]
+
+        def mark(number: int) -> None:
+            outcomes = doses_taken.mark_taken_many(batches[number])
+            if any(one.status is not OutcomeStatus.RECORDED for one in outcomes):
+                raise RuntimeError("not every dose was recorded")
+
+        def copy(number: int) -> None:
+            with connection.cursor() as cursor:
+                cursor.copy_expert("COPY dose_taken FROM STDIN", io.StringIO(files[number]))
+
+        ways = [mark, copy, lambda number: by_hand.mark_taken_many(batches[number])]
+        times = by_turns(connection, ways, rounds)
+    return [DOSES / statistics.median(one) for one in times], ratio(times[1], times[0])
+
+
+def ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """Give the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
+
+
+def main() -> None:
+    """Print the ratios."""
+    with filled("small") as (db, households):
+        for way in (0, 0.0005, ROUND_TRIP):
+            with slowed(db, way) if way else nullcontext(db) as reached:
+                times = compare_creations(reached, households, 100)
+            where = f"{way * 1e3:.1f} ms a round trip" if way else "over a socket"
+            print(f"create_with_schedules: {times:.2f} times as fast as five statements, {where}")
+        rates, share = compare_marks(db, households, 15)
+        print(f"mark_taken_many: {share:.2f} of COPY's rate ({DOSES:,} doses of many users)")
+        for name, rate in zip(("mark_taken_many", "COPY", "psycopg2 by hand"), rates, strict=True):
+            print(f"    {name:20}{rate:10,.0f} doses a second")
+
+
+if __name__ == "__main__":
+    main()

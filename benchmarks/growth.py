@@ -1,0 +1,71 @@
+"""What a call costs in a large database beside a small one, by turns on one server.
+
+    python -m benchmarks.growth --scale large
+
+At most 1.3 times is wanted: the indexes have a level or two more, and nothing else may grow.
+Lower quartiles, since whatever else a machine does only adds.
+"""
+
+import statistics
+import tempfile
+
+import click
+import psycopg2
+
+from benchmarks.calls import CALLS
+from benchmarks.comparison import geometric_mean, time_call
+from benchmarks.fill import SCALES, Households, fill
+from homethrive_db import Database, Repositories, create_db
+from homethrive_db.migrate import migrate
+
+SMALL = "small"
+
+
+def filled(url: str, name: str, scale: str) -> tuple[Database, Households]:
+    """Make a database of that name on the server of a URL, and fill it."""
+    server = psycopg2.connect(url)
+    server.autocommit = True
+    server.cursor().execute(f"CREATE DATABASE {name}")
+    parameters = {**server.get_dsn_parameters(), "dbname": name}
+    server.close()
+    db = create_db("postgresql://", **parameters)
+    list(migrate(db))
+    click.echo(f"{name}: {SCALES[scale]:,} doses")
+    filling = psycopg2.connect(**db.connect_params)
+    households = fill(filling, SCALES[scale])
+    filling.close()
+    return db, households
+
+
+@click.command()
+@click.option("--scale", type=click.Choice(list(SCALES)), default="medium", show_default=True)
+@click.option("--rounds", default=200, show_default=True)
+def main(scale: str, rounds: int) -> None:
+    """Measure each call in both databases, a household further at each turn."""
+    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+        first = create_db(f"embedded://{folder}/data")
+        url = psycopg2.extensions.make_dsn(**first.connect_params)
+        both = [filled(url, "small_bench", SMALL), filled(url, "grown_bench", scale)]
+        ratios = []
+        click.echo(f"\n{'lower quartile, µs':48}{SMALL:>10}{scale:>10}{'ratio':>8}")
+        for call in CALLS:
+            times: tuple[list[float], list[float]] = ([], [])
+            for turn in range(rounds):
+                for place in (0, 1) if turn % 2 else (1, 0):
+                    db, households = both[place]
+                    with db.connection_context():
+                        number = turn * 38  # as callers come: not one after the other
+                        repositories = Repositories(db)
+                        taken = time_call(call, repositories, db.connection(), households, number)
+                        times[place].append(taken)
+            few, many = (statistics.quantiles(one, n=4)[0] for one in times)
+            ratios.append(many / few)
+            click.echo(f"{call.name:48}{few:10.0f}{many:10.0f}{many / few:8.2f}")
+        click.echo(f"geometric mean {geometric_mean(ratios):.2f}, highest {max(ratios):.2f}")
+        for db, _ in both:
+            db.close_all()
+        first.close_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A worker that tells of missed doses: neither taken nor skipped, long after they were due.
+
+DATABASE_URL=postgresql://… python examples/missed.py --grace 60 --state /var/lib/missed.json
+
+Replace `deliver`; the rest may stay. How far it has come stands in the file --state: started again,
+whatever ended it, it goes on there, and tells of each missed dose once. SIGTERM and SIGINT end it
+between two batches, with status 0; what trying again cannot mend ends it with status 1.
+"""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from homethrive_db import DoseFeed, HomethriveDbError, ReminderLedger, UnavailableError, get_db
+
+KIND = "missed"
+ENQUEUED = 500  # doses a transaction
+CLAIMED = 50  # reminders a batch: all of them have to be delivered within the lease
+LEASE = timedelta(minutes=5)
+LOOKBACK = timedelta(days=1)  # where the first run begins
+
+log = logging.getLogger("missed")
+stop = threading.Event()
+
+
+def deliver(reminder):
+    """REPLACE THIS: tell `reminder.contact`, or raise what went wrong.
+
+    Now and then one is delivered a second time. Where your service takes an idempotency key, give
+    it `reminder.id`.
+    """
+    print(reminder.kind, reminder.id, reminder.contact.user_id, flush=True)
+
+
+def load(path):
+    """Read how far it has come: since and until when doses were due, and the cursor in there."""
+    if path.exists():
+        return json.loads(path.read_text())
+    return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
+
+
+def store(path, place):
+    """Write it in one piece, whatever happens meanwhile."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(place))
+    new.replace(path)
+
+
+def enqueue(arguments, ledger):
+    """Put into the ledger what was missed since the last time; all contacts are told."""
+    place = load(arguments.state)
+    grace = timedelta(minutes=arguments.grace)
+    latest = datetime.now(UTC) - grace
+    place["until"] = place["until"] or latest.isoformat()  # one that was cut short keeps its end
+    since, until = (datetime.fromisoformat(place[one]) for one in ("since", "until"))
+    if not since < until <= latest:
+        return  # the grace has grown: its time is yet to come
+    doses = DoseFeed(get_db()).missed(
+        since + grace, until + grace, grace=grace, after=place["after"]
+    )
+    while batch := list(islice(doses, ENQUEUED)):
+        with get_db().atomic():
+            ledger.enqueue(batch, KIND)
+        store(arguments.state, {**place, "after": batch[-1].cursor})
+        arguments.health.touch()
+        if stop.is_set():
+            return
+    store(arguments.state, {"since": place["until"], "until": None, "after": None})
+
+
+def send(arguments, ledger):
+    """Deliver what the ledger has; each is marked as soon as it is delivered."""
+    while not stop.is_set() and (batch := ledger.claim(KIND, limit=CLAIMED, lease=LEASE)):
+        for reminder in batch:
+            try:
+                deliver(reminder)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+                state = ledger.failed(reminder, str(error))
+                log.warning("%s: %s, now %s", reminder.id, type(error).__name__, state)
+            else:
+                ledger.sent(reminder)
+        arguments.health.touch()
+
+
+def work(arguments):
+    """Go round until a signal comes."""
+    ledger = ReminderLedger(get_db())
+    pause = 1.0
+    while not stop.is_set():
+        try:
+            enqueue(arguments, ledger)
+            send(arguments, ledger)
+        except UnavailableError as error:
+            log.warning("%s: trying again in %.0f s", error.code, pause)
+            stop.wait(pause)
+            pause = min(2 * pause, 60)
+        else:
+            arguments.health.touch()
+            pause = 1.0
+            stop.wait(arguments.every)
+
+
+def main():
+    """Read the arguments, and work until a signal comes."""
+    parser = argparse.ArgumentParser(description="Tell of doses that were missed.")
+    parser.add_argument("--every", type=float, default=60, help="seconds between two rounds")
+    parser.add_argument("--grace", type=float, default=60, help="minutes after which one is missed")
+    parser.add_argument("--state", type=Path, default="missed.json", help="how far it has come")
+    parser.add_argument("--health", type=Path, default="missed.health", help="a file to touch")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        work(arguments)
+    except HomethriveDbError as error:
+        log.error("%s: %s", error.code, error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The statements of ``DoseRepository``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import fn
+
+from homethrive_db import models
+from homethrive_db.doses.agenda import AGENDA
+from homethrive_db.repositories.access import reached_schedules
+from homethrive_db.repositories.dose_rows import is_open
+from homethrive_db.statements import param, statement
+
+_SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
+
+_REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
+_IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
+
+_OF_RECIPIENT = _REACHED.where(
+    models.Medication.recipient == param("recipient_id"),
+    _SCHEDULE.start_date <= param("last_day", "date"),
+    _SCHEDULE.end_date.is_null()
+    | (_SCHEDULE.end_date >= param("first_day", "date"))
+    | (_SCHEDULE.end_date < _SCHEDULE.start_date),  # to be logged
+)
+LIST_ALL = statement(_OF_RECIPIENT)
+
+# One that becomes inactive later is still to be taken until then.
+LIST = statement(
+    _OF_RECIPIENT.where(
+        models.Medication.is_active | (models.Medication.inactive_at > fn.statement_timestamp())
+    )
+)
+
+FIND = statement(_REACHED.where(_IS_SCHEDULE))
+
+# Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
+LOCK = statement(
+    reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id"))
+    .where(_IS_SCHEDULE)
+    .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
+)
+
+INSERT_SKIP = statement(
+    _SKIP.insert_from(
+        reached_schedules(
+            _SCHEDULE.select(
+                _SCHEDULE.id,
+                param("scheduled_for", "timestamptz"),
+                param("reason"),
+                fn.statement_timestamp(),
+                param("user_id"),
+            ),
+            param("user_id"),
+        ).where(_IS_SCHEDULE, is_open(param("scheduled_for", "timestamptz"))),
+        (
+            _SKIP.schedule,
+            _SKIP.scheduled_for,
+            _SKIP.reason,
+            _SKIP.skipped_at,
+            _SKIP.skipped_by_user,
+        ),
+    )
+    .on_conflict_ignore()
+    .returning(_SKIP.id),
+    is_idempotent=True,
+)
+
+
+def _delete() -> Any:
+    """Delete the records of a schedule at some instants, of doses taken and skipped."""
+    reached = reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id")).where(
+        _IS_SCHEDULE
+    )
+
+    def records(table: Any) -> Any:
+        return (
+            table.delete()
+            .where(
+                table.schedule.in_(reached),
+                table.scheduled_for == fn.ANY(param("instants", "timestamptz[]")),
+            )
+            .returning(table.id)
+        )
+
+    return statement(records(_TAKEN).with_cte(records(_SKIP).cte("skips")), is_idempotent=True)
+
+
+DELETE = _delete()

@@ -1,0 +1,94 @@
+"""What is recorded of doses: rows of doses taken and skipped, and which dates they settle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple, TypeVar
+
+from homethrive_db.errors import ValidationError
+
+
+class Taken(NamedTuple):
+    """A row of a dose taken."""
+
+    scheduled_for: datetime
+    taken_at: datetime
+    taken_by_user_id: str
+
+
+class Skipped(NamedTuple):
+    """A row of a dose skipped."""
+
+    scheduled_for: datetime
+    reason: str | None
+
+
+class Settled(NamedTuple):
+    """What became of the doses of some local dates. A record is of exactly one date."""
+
+    taken: dict[date, Taken]
+    """A row of the dose itself, at one of its instants."""
+    moved: dict[date, Taken]
+    """A row of the date at another time: the schedule has changed since, and the dose is taken."""
+    skipped: dict[date, Skipped]
+
+    def days(self) -> set[date]:
+        """Give the dates of which anything is recorded."""
+        return {*self.taken, *self.moved, *self.skipped}
+
+    def taken_on(self, day: date) -> Taken | None:
+        """Give the row by which the dose of a date is taken."""
+        return self.taken.get(day) or self.moved.get(day)
+
+
+# What the constructor of a named tuple calls, which is Python and takes four times as long.
+_NEW = tuple.__new__
+
+_Record = TypeVar("_Record", Taken, Skipped)
+
+
+def pick(
+    records: Sequence[_Record], days: Mapping[datetime, date], found: dict[date, _Record]
+) -> list[_Record]:
+    """Put the records at the instants of *days* into *found*; gives the others, in their order."""
+    others = []
+    for record in records:
+        day = days.get(record[0])
+        if day is None:
+            others.append(record)
+        else:
+            found[day] = record
+    return sorted(others, key=_scheduled_for)
+
+
+def read_taken(rows: Iterable[Sequence[Any]]) -> list[Taken]:
+    """Read doses taken out of JSON; the session may have any zone.
+
+    Raises ValidationError for what PostgreSQL stores and Python has no datetime for, like infinity.
+    """
+    read = datetime.fromisoformat
+    try:
+        return [
+            _NEW(Taken, (read(due).astimezone(UTC), read(at).astimezone(UTC), who))
+            for due, at, who in rows
+        ]
+    except (ValueError, OverflowError):
+        raise _out_of_range() from None
+
+
+def read_skips(rows: Iterable[Sequence[Any]]) -> list[Skipped]:
+    """Read doses skipped out of JSON, as ``read_taken``."""
+    read = datetime.fromisoformat
+    try:
+        return [Skipped(read(due).astimezone(UTC), reason) for due, reason in rows]
+    except (ValueError, OverflowError):
+        raise _out_of_range() from None
+
+
+def _scheduled_for(record: Taken | Skipped) -> datetime:
+    return record.scheduled_for
+
+
+def _out_of_range() -> ValidationError:
+    return ValidationError.of("scheduled_for", "an instant outside the years 1 to 9999 is stored")

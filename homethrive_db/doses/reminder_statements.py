@@ -1,0 +1,200 @@
+"""The statements of the reminder ledger.
+
+All times are the server's: a worker whose clock is wrong does no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import CTE, SQL, Case, Cast, Select, fn
+
+from homethrive_db import models
+from homethrive_db.doses.agenda import RECORDS_AROUND, agenda_columns
+from homethrive_db.repositories.access import accessible_to
+from homethrive_db.statements import Statement, input_rows, param, statement
+
+_TABLE: Any = models.DoseReminder
+_SCHEDULE, _MEDICATION, _RECIPIENT = (
+    models.MedicationSchedule,
+    models.Medication,
+    models.CareRecipient,
+)
+
+_NOW = fn.statement_timestamp()
+_SECOND = SQL("interval '1 second'")  # days would be those of the session's zone
+_AROUND = SQL(f"interval '{RECORDS_AROUND.total_seconds():.0f} seconds'")
+
+_IS_THIS = _TABLE.id == param("reminder_id", "uuid")
+# As text of the statement: a partial index serves what is known when it is planned.
+_IS_PENDING = _TABLE.state == SQL("'pending'")
+_IS_EXHAUSTED = _TABLE.attempts >= param("max_attempts")
+_DEAD_IF_EXHAUSTED = Case(None, ((_IS_EXHAUSTED, SQL("'dead'")),), _TABLE.state)
+_NOTHING_CAME = SQL("'its workers, or their leases, ended before they said what came of it'")
+
+
+def _enqueue() -> Statement:
+    """Insert the reminders of a batch, and count those that are new.
+
+    They go in by key order, so that two batches cannot deadlock. A schedule or a user that is
+    deleted meanwhile is left out, for which their rows are locked as the foreign keys would.
+    """
+    rows = input_rows("input", schedule_id="uuid", scheduled_for="timestamptz", user_id="text")
+    key = (rows.c.schedule_id, rows.c.scheduled_for, rows.c.user_id)
+    there: Any = (
+        Select((rows,), (*key, param("kind"), _NOW, _NOW, _NOW))
+        .join(_SCHEDULE, on=_SCHEDULE.id == rows.c.schedule_id)
+        .join(models.User, on=models.User.clerk_user_id == rows.c.user_id)
+        .order_by(*key)
+    )
+    locked = there.for_update("FOR KEY SHARE", of=(_SCHEDULE, models.User))
+    columns = (
+        _TABLE.schedule,
+        _TABLE.scheduled_for,
+        _TABLE.user,
+        _TABLE.kind,
+        _TABLE.available_at,
+        _TABLE.created_at,
+        _TABLE.updated_at,
+    )
+    new = _TABLE.insert_from(locked, columns).on_conflict_ignore().returning(_TABLE.id).cte("new")
+    counted: Any = Select((new,), (fn.COUNT(SQL("*")),)).with_cte(rows, new)
+    return statement(counted, is_idempotent=True)
+
+
+ENQUEUE = _enqueue()
+
+
+def _claimed() -> tuple[CTE, CTE]:
+    """Lease what is available, the longest waiting first; what was claimed too often is dead."""
+    available = (
+        _TABLE.select(_TABLE.id)
+        .where(_TABLE.kind == param("kind"), _IS_PENDING, _TABLE.available_at <= _NOW)
+        .order_by(_TABLE.available_at)
+        .limit(param("limit"))
+        .for_update("FOR UPDATE", skip_locked=True)
+        .cte("available", materialized=True)
+    )
+    why_dead = fn.COALESCE(_TABLE.error, _NOTHING_CAME)
+    claimed = (
+        _TABLE.update(
+            {
+                _TABLE.state: _DEAD_IF_EXHAUSTED,
+                _TABLE.attempts: _TABLE.attempts + Cast(~_IS_EXHAUSTED, "integer"),
+                _TABLE.error: Case(None, ((_IS_EXHAUSTED, why_dead),), _TABLE.error),
+                _TABLE.lease_id: param("lease_id", "uuid"),
+                _TABLE.available_at: _NOW + param("lease_seconds") * _SECOND,
+                _TABLE.updated_at: _NOW,
+            }
+        )
+        .from_(available)
+        .where(_TABLE.id == available.c.id)
+        .returning(
+            _TABLE.id,
+            _TABLE.schedule,
+            _TABLE.scheduled_for,
+            _TABLE.user,
+            _TABLE.state,
+            _TABLE.attempts,
+            _TABLE.available_at,
+        )
+        .cte("claimed")
+    )
+    return available, claimed
+
+
+def _claim() -> Statement:
+    """Lease reminders, and read all that tells whether each is still of use."""
+    available, claimed = _claimed()
+    own = _RECIPIENT.alias("own")
+    own_name = own.select(own.display_name).where(own.user == claimed.c.user_id)
+    due = claimed.c.scheduled_for
+    query = (
+        Select(
+            (claimed,),
+            (
+                claimed.c.id,
+                claimed.c.state,
+                accessible_to(claimed.c.user_id),
+                due,
+                claimed.c.attempts,
+                claimed.c.available_at,
+                claimed.c.user_id,
+                fn.COALESCE(own_name, models.User.display_name),
+                models.User.email,
+                _RECIPIENT.user,
+                _RECIPIENT.display_name,
+                *agenda_columns(due - _AROUND, due + _AROUND),
+            ),
+        )
+        .join(_SCHEDULE, on=_SCHEDULE.id == claimed.c.schedule_id)
+        .join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
+        .join(_RECIPIENT, on=_MEDICATION.recipient == _RECIPIENT.id)
+        .join(models.User, on=models.User.clerk_user_id == claimed.c.user_id)
+        .order_by(due, claimed.c.id)
+        .with_cte(available, claimed)
+    )
+    return statement(query)
+
+
+CLAIM = _claim()
+
+WITHDRAW = statement(
+    _TABLE.update({_TABLE.state: SQL("'withdrawn'"), _TABLE.updated_at: _NOW})
+    .where(
+        _TABLE.id == fn.ANY(param("reminder_ids", "uuid[]")),
+        _TABLE.lease_id == param("lease_id", "uuid"),
+        _IS_PENDING,
+    )
+    .returning(_TABLE.id),
+    is_idempotent=True,
+)
+
+# The call has an id, so that its repeat, where the answer was lost, has the same answer.
+SENT = statement(
+    _TABLE.update(
+        {
+            _TABLE.state: SQL("'sent'"),
+            _TABLE.lease_id: param("call_id", "uuid"),
+            _TABLE.error: None,
+            _TABLE.updated_at: _NOW,
+        }
+    )
+    .where(
+        _IS_THIS, (_TABLE.state != SQL("'sent'")) | (_TABLE.lease_id == param("call_id", "uuid"))
+    )
+    .returning(_TABLE.id),
+    is_idempotent=True,
+)
+
+FAILED = statement(
+    _TABLE.update(
+        {
+            _TABLE.state: _DEAD_IF_EXHAUSTED,
+            _TABLE.lease_id: None,
+            _TABLE.error: param("error"),
+            _TABLE.available_at: _NOW + param("pause_seconds") * _SECOND,
+            _TABLE.updated_at: _NOW,
+        }
+    )
+    .where(_IS_THIS, _TABLE.lease_id == param("lease_id", "uuid"), _IS_PENDING)
+    .returning(_TABLE.state)
+)
+
+
+def _purge() -> Statement:
+    old = (
+        _TABLE.select(_TABLE.id)
+        .where(_TABLE.state != SQL("'pending'"), _TABLE.scheduled_for < param("before"))
+        .order_by(_TABLE.scheduled_for)
+        .limit(param("limit"))
+        .for_update("FOR UPDATE", skip_locked=True)
+        .cte("old", materialized=True)
+    )
+    ids = old.select(old.c.id)
+    deleted = _TABLE.delete().where(_TABLE.id.in_(ids)).returning(_TABLE.id).cte("deleted")
+    counted: Any = Select((deleted,), (fn.COUNT(SQL("*")),)).with_cte(old, deleted)
+    return statement(counted, is_idempotent=True)
+
+
+PURGE = _purge()

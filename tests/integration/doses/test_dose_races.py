@@ -1,0 +1,117 @@
+"""Workers of both services who meet at one dose, each with a connection of its own."""
+
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import cycle
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from homethrive_db import (
+    ConflictError,
+    DoseStatus,
+    NewDoseTaken,
+    Repositories,
+    create_db,
+    encode_dose_id,
+)
+from tests.integration.repositories.test_races import at_once, count
+
+ROUNDS = 200
+DAY = date(2025, 6, 4)
+NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
+
+
+def at(day, zone):
+    return datetime.combine(day, time(8, 30), ZoneInfo(zone)).astimezone(UTC)
+
+
+@pytest.fixture
+def repositories(homethrive_committed_url):
+    db = create_db(homethrive_committed_url, max_connections=4)
+    yield Repositories(db)
+    assert not db.stats().in_use
+    db.close_all()
+
+
+@pytest.fixture
+def schedule(homethrive_committed_factory):
+    """Make a schedule without a zone, of somebody in London."""
+    factory = homethrive_committed_factory
+    profile = factory.own_profile(factory.user("owner"), timezone="Europe/London")
+    return factory.schedule(factory.medication(profile), time_of_day=time(8, 30))
+
+
+@pytest.fixture
+def ids(schedule):
+    """Give both ids of a dose: ours, and the Node service's."""
+    return lambda day: [
+        encode_dose_id(schedule.id, at(day, zone)) for zone in ("Europe/London", "America/New_York")
+    ]
+
+
+def test_two_who_record_a_dose_under_its_two_ids_make_one_row(repositories, ids):
+    for number in range(ROUNDS):
+        both = ids(DAY + timedelta(days=number))
+        first, second = at_once(
+            lambda one, both=both: repositories.doses.record(
+                "owner", both[one], taken_at=NOON + timedelta(minutes=one)
+            ),
+            2,
+        )
+        assert first == second
+        assert first.status is DoseStatus.TAKEN
+    assert count(repositories, "dose_taken") == ROUNDS
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "America/New_York"])
+def test_who_records_a_dose_while_another_marks_it_gets_the_stored_row(
+    repositories, schedule, ids, zone
+):
+    """Under the same instant, be it ours or the Node service's."""
+    for number in range(ROUNDS // 4):
+        day = DAY + timedelta(days=number)
+        new = NewDoseTaken(schedule.id, at(day, zone), NOON)
+        calls = [
+            lambda new=new: repositories.doses_taken.mark_taken("owner", new),
+            lambda day=day: repositories.doses.record(
+                "owner", ids(day)[zone == "America/New_York"], taken_at=NOON + timedelta(minutes=1)
+            ),
+        ]
+        marked, recorded = at_once(lambda one, calls=calls: calls[one](), 2)
+        assert marked.taken_at == recorded.taken_at
+        assert recorded.dose_id == ids(day)[0]
+    assert count(repositories, "dose_taken") == ROUNDS // 4
+
+
+def test_a_storm_over_one_dose_leaves_it_whole(repositories, schedule, ids):
+    """Whoever records, skips and undoes gets an answer, or hears that it is taken."""
+    both = ids(DAY)
+
+    def storm(number):
+        for turn, dose_id in zip(range(60), cycle(both), strict=False):
+            call = (
+                repositories.doses.record,
+                repositories.doses.skip,
+                repositories.doses.undo,
+                repositories.doses.record,
+            )[(turn + number) % 4]
+            with suppress(ConflictError):  # taken by another
+                call("owner", dose_id)
+
+    assert at_once(storm, 4) == [None] * 4
+    repositories.doses.undo("owner", both[0])
+    assert count(repositories, "dose_taken") == count(repositories, "dose_skips") == 0
+    assert repositories.doses.record("owner", both[1]).status is DoseStatus.TAKEN
+    assert count(repositories, "dose_taken") == 1
+
+
+def test_four_who_skip_a_dose_give_one_reason(repositories, ids):
+    for number in range(ROUNDS // 8):
+        both = ids(DAY + timedelta(days=number))
+        answers = at_once(
+            lambda one, both=both: repositories.doses.skip("owner", both[one % 2], reason=str(one)),
+            4,
+        )
+        assert len({one.skip_reason for one in answers}) == 1
+    assert count(repositories, "dose_skips") == ROUNDS // 8

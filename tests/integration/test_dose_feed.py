@@ -1,0 +1,381 @@
+"""The feed of all care recipients, against brute force over every schedule there is."""
+
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homethrive_db import (
+    DoseFeed,
+    DoseStatus,
+    NewSchedule,
+    Recurrence,
+    create_db,
+    occurrences,
+)
+
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
+
+ZONES = [
+    "Africa/Casablanca",
+    "America/Havana",
+    "America/New_York",
+    "America/Santiago",
+    "America/St_Johns",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Europe/Berlin",
+    "Pacific/Auckland",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "Pacific/Pago_Pago",
+    "UTC",
+]
+CHANGES = [  # of the clocks there; those in Havana and Santiago skip midnight
+    datetime(2025, 3, 9, 5, tzinfo=UTC),
+    datetime(2025, 3, 9, 7, tzinfo=UTC),
+    datetime(2025, 3, 30, 1, tzinfo=UTC),
+    datetime(2025, 4, 5, 14, tzinfo=UTC),
+    datetime(2025, 9, 7, 4, tzinfo=UTC),
+    datetime(2025, 10, 26, 1, tzinfo=UTC),
+    datetime(2025, 11, 2, 5, tzinfo=UTC),
+]
+
+
+@dataclass
+class Stored:
+    """A schedule as it is stored."""
+
+    id: UUID
+    recipient_id: UUID
+    medication_id: UUID
+    own_zone: str | None
+    zone: str
+    schedule: NewSchedule
+    is_active: bool
+    inactive_at: datetime | None
+
+    def due(self, start, end):
+        found = occurrences(self.schedule, self.zone, start, end)
+        if self.is_active:
+            return found
+        return [at for at in found if self.inactive_at and at <= self.inactive_at]
+
+
+class World:
+    """A random database, and what brute force finds in it."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.recipients = {self.uuid(): self.random.choice(ZONES) for _ in range(40)}
+        self.schedules = [self.stored(one) for one in self.recipients for _ in range(8)]
+        self.settled = {
+            (one.id, at): self.random.random() < 0.6
+            for one in self.schedules
+            for change in (*CHANGES, NOON)
+            for at in one.due(change - 2 * DAY, change + 2 * DAY)
+            if self.random.random() < 0.3
+        }
+
+    def uuid(self):
+        return UUID(int=self.random.getrandbits(128))
+
+    def stored(self, recipient):
+        own = self.random.choice([None, *self.random.sample(ZONES, 2)])
+        days = self.random.sample(range(1, 8), self.random.randrange(1, 4))
+        is_daily = self.random.random() < 0.6
+        start = date(2024, 1, 1) + self.random.randrange(700) * DAY * (self.random.random() < 0.3)
+        end = start + self.random.randrange(500) * DAY if self.random.random() < 0.3 else None
+        schedule = NewSchedule(
+            Recurrence.DAILY if is_daily else Recurrence.WEEKLY,
+            time(self.random.choice([0, 1, 2, 3, 8, 12, 23]), self.random.choice([0, 15, 30, 59])),
+            start,
+            None if is_daily else days,
+            own,
+            end,
+        )
+        is_active = self.random.random() < 0.8
+        inactive_at = None if is_active else self.random.choice([None, *CHANGES])
+        zone = own or self.recipients[recipient]
+        return Stored(
+            self.uuid(), recipient, self.uuid(), own, zone, schedule, is_active, inactive_at
+        )
+
+    def write(self, url):
+        """Store everything as the Node service would, checked by the tables alone."""
+        connection = psycopg2.connect(url)
+        psycopg2.extras.register_uuid(conn_or_curs=connection)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO users (clerk_user_id) VALUES ('u')")
+            insert(
+                cursor,
+                "care_recipients (id, display_name, timezone)",
+                [(one, f"Person {one}", zone) for one, zone in self.recipients.items()],
+            )
+            insert(
+                cursor,
+                "medications (id, recipient_id, name, is_active, inactive_at, created_by_user_id)",
+                [(one.medication_id, one.recipient_id, "M", one.is_active, one.inactive_at, "u")
+                 for one in self.schedules],
+            )  # fmt: skip
+            insert(
+                cursor,
+                "medication_schedules (id, medication_id, recurrence, time_of_day, timezone,"
+                " days_of_week, start_date, end_date, created_by_user_id)",
+                [row_of(one) for one in self.schedules],
+            )
+            whose = {one.id: (one.recipient_id, one.medication_id) for one in self.schedules}
+            insert(
+                cursor,
+                "dose_taken (schedule_id, recipient_id, medication_id, scheduled_for, taken_at,"
+                " taken_by_user_id)",
+                [(one, *whose[one], at, at, "u")
+                 for (one, at), is_taken in self.settled.items() if is_taken],
+            )  # fmt: skip
+            insert(
+                cursor,
+                "dose_skips (schedule_id, scheduled_for, skipped_at, skipped_by_user_id)",
+                [(one, at, at, "u") for (one, at), taken in self.settled.items() if not taken],
+            )
+        connection.close()
+
+    def due(self, start, end):
+        """List what is due, in the order of the feed."""
+        keys = [
+            (one.own_zone is None, one.own_zone or "", one.schedule.time_of_day, one.id, at)
+            for one in self.schedules
+            for at in one.due(start, end)
+            if (one.id, at) not in self.settled
+        ]
+        return [(schedule_id, at) for *_, schedule_id, at in sorted(keys)]
+
+
+def row_of(one):
+    new = one.schedule
+    days = None if new.days_of_week is None else list(new.days_of_week)
+    return (one.id, one.medication_id, str(new.recurrence), f"{new.time_of_day:%H:%M}",
+            one.own_zone, days, new.start_date, new.end_date, "u")  # fmt: skip
+
+
+def insert(cursor, table, rows):
+    psycopg2.extras.execute_values(cursor, f"INSERT INTO {table} VALUES %s", rows)
+
+
+@pytest.fixture(scope="module")
+def world(homethrive_databases):
+    """Give a random world, a feed of it in small pages, and the URL of its database."""
+    made = World(seed=6)
+    with homethrive_databases.clone() as url:
+        made.write(url)
+        made.url, made.db = url, create_db(url)
+        made.feed = DoseFeed(made.db, page_size=7)
+        yield made
+        made.db.close_all()
+
+
+def keys(found):
+    return [(one.dose.schedule_id, one.dose.scheduled_for) for one in found]
+
+
+NEAR_CHANGES = st.builds(
+    lambda change, by: change + by, st.sampled_from(CHANGES), st.timedeltas(-DAY, DAY)
+)
+STARTS = NEAR_CHANGES | st.datetimes(
+    datetime(2024, 12, 1), datetime(2026, 1, 31), timezones=st.just(UTC)
+)
+LENGTHS = st.just(15 * MINUTE) | st.timedeltas(timedelta(), 30 * HOUR) | st.just(5 * DAY)
+
+
+@settings(max_examples=40)
+@given(STARTS, LENGTHS)
+def test_it_finds_what_brute_force_finds_in_its_order(world, start, length):
+    found = list(world.feed.due(start, start + length))
+    assert keys(found) == world.due(start, start + length)
+    assert {one.dose.status for one in found} <= {DoseStatus.SCHEDULED}
+
+
+@settings(max_examples=15)
+@given(STARTS, LENGTHS, st.timedeltas(timedelta(), 2 * DAY))
+def test_a_dose_is_missed_once_it_is_late(world, since, length, grace):
+    found = world.feed.missed(since, since + length, grace=grace)
+    assert keys(found) == world.due(since - grace, since + length - grace)
+
+
+@settings(max_examples=8)
+@given(STARTS, st.timedeltas(timedelta(), 30 * HOUR), st.integers(2, 9))
+def test_shards_share_the_doses_of_all_recipients(world, start, length, count):
+    whole = world.due(start, start + length)
+    shards = [
+        list(world.feed.due(start, start + length, shard=(number, count)))
+        for number in range(count)
+    ]
+    assert sorted(key for shard in shards for key in keys(shard)) == sorted(whole)
+    recipients = [{one.dose.recipient_id for one in shard} for shard in shards]
+    assert len(set().union(*recipients)) == sum(map(len, recipients))
+    for shard in shards:
+        assert keys(shard) == [key for key in whole if key in set(keys(shard))]
+
+
+def test_it_goes_on_behind_every_cursor(world):
+    """Also between the doses of one schedule."""
+    window = CHANGES[0] - 26 * HOUR, CHANGES[0] + 26 * HOUR
+    whole = list(world.feed.due(*window))
+    assert keys(whole) == world.due(*window)
+    assert len({one.dose.schedule_id for one in whole}) < len(whole)
+    assert len({one.cursor for one in whole}) == len(whole) > 100
+    for place in range(0, len(whole), 11):
+        cursor = whole[place].cursor
+        assert cursor.isascii()
+        assert cursor.isprintable()
+        assert list(world.feed.due(*window, after=cursor)) == whole[place + 1 :]
+
+
+WORKER = """
+import sys
+from datetime import datetime, timedelta
+from homethrive_db import DoseFeed, create_db
+start, after = datetime.fromisoformat(sys.argv[2]), sys.argv[3] or None
+for one in DoseFeed(create_db(sys.argv[1]), page_size=7).due(
+    start, start + timedelta(days=1), after=after
+):
+    print(one.dose.schedule_id, one.dose.scheduled_for.isoformat(), one.cursor, flush=True)
+"""
+
+
+def test_a_worker_that_is_killed_goes_on_where_it_was(world):
+    command = [sys.executable, "-c", WORKER, world.url, NOON.isoformat()]
+    seen, after = [], ""
+    for _ in range(3):
+        worker = subprocess.Popen([*command, after], stdout=subprocess.PIPE, text=True)
+        seen += [worker.stdout.readline().split() for _ in range(10)]
+        worker.kill()
+        worker.communicate()
+        after = seen[-1][-1]
+    rest = subprocess.run([*command, after], capture_output=True, text=True, check=True)
+    seen += [line.split() for line in rest.stdout.splitlines()]
+    found = [(UUID(schedule_id), datetime.fromisoformat(at)) for schedule_id, at, _ in seen]
+    assert found == world.due(NOON, NOON + DAY)
+
+
+@pytest.fixture
+def feed(homethrive_db):
+    return DoseFeed(homethrive_db)
+
+
+def at_noon(factory, **values):
+    """Make a schedule that is due at NOON."""
+    schedule = {"timezone": "UTC", "time_of_day": NOON.time(), **values}
+    return factory.schedule(factory.medication(), **schedule)
+
+
+def schedule_ids(found):
+    return [one.dose.schedule_id for one in found]
+
+
+def missed(feed, **options):
+    return list(feed.missed(NOON, NOON + DAY, grace=HOUR, **options))
+
+
+def test_a_dose_goes_with_everything_that_is_known_of_it(homethrive_factory, feed):
+    schedule = at_noon(homethrive_factory, dosage_notes="two")
+    (found,) = feed.due(NOON, NOON + MINUTE)
+    dose = found.dose
+    assert (dose.schedule_id, dose.scheduled_for) == (schedule.id, NOON)
+    assert (dose.zone, dose.local_date, dose.local_time) == ("UTC", NOON.date(), NOON.time())
+    assert dose.dosage_notes == "two"
+    assert dose.medication_name
+
+
+def test_the_order_is_by_zone_and_local_time_and_schedules_without_a_zone_come_last(
+    homethrive_factory, feed
+):
+    medication = homethrive_factory.medication(homethrive_factory.own_profile(timezone="UTC"))
+
+    def make(hour, zone):
+        return homethrive_factory.schedule(medication, time_of_day=time(hour), timezone=zone).id
+
+    last, second, first, third = (
+        make(0, None), make(8, "Europe/Berlin"), make(20, "Asia/Tokyo"), make(9, "Europe/Berlin"),
+    )  # fmt: skip
+    assert schedule_ids(feed.due(NOON, NOON + DAY)) == [first, second, third, last]
+
+
+def test_a_dose_that_is_taken_or_skipped_is_neither_due_nor_missed(
+    homethrive_repositories, homethrive_factory, feed
+):
+    taken, skipped = (at_noon(homethrive_factory) for _ in range(2))
+    homethrive_factory.dose_taken(taken, scheduled_for=NOON)
+    (found,) = feed.due(NOON, NOON + MINUTE)
+    owner = homethrive_factory._user_of_medication[skipped.medication_id]
+    homethrive_repositories.doses.skip(owner, found.dose.dose_id)
+    assert list(feed.due(NOON, NOON + MINUTE)) == []
+    assert missed(feed) == []
+
+
+def test_a_date_that_has_a_taken_row_at_another_time_is_not_missed(homethrive_factory, feed):
+    """The schedule has been moved since."""
+    moved, other = (at_noon(homethrive_factory) for _ in range(2))
+    homethrive_factory.dose_taken(moved, scheduled_for=NOON - 2 * HOUR)
+    homethrive_factory.dose_taken(other, scheduled_for=NOON - DAY)
+    assert schedule_ids(missed(feed)) == [other.id]
+
+
+def test_without_a_zone_a_row_of_the_other_service_counts(homethrive_factory, feed):
+    """At the New York instant of the local date, hours away from ours."""
+    medication = homethrive_factory.medication(homethrive_factory.own_profile(timezone="UTC"))
+    schedule = homethrive_factory.schedule(medication, time_of_day=NOON.time())
+    homethrive_factory.dose_taken(schedule, scheduled_for=NOON + 4 * HOUR)
+    assert missed(feed) == []
+    assert schedule_ids(feed.due(NOON + DAY, NOON + DAY + MINUTE)) == [schedule.id]
+
+
+def test_nothing_is_due_after_the_medication_became_inactive(
+    homethrive_repositories, homethrive_factory, feed
+):
+    schedule = at_noon(homethrive_factory)
+    owner = homethrive_factory._user_of_medication[schedule.medication_id]
+    homethrive_repositories.medications.set_inactive(owner, schedule.medication_id, NOON)
+    assert schedule_ids(feed.due(NOON, NOON + 3 * DAY)) == [schedule.id]
+    assert list(feed.due(NOON + MINUTE, NOON + 3 * DAY)) == []
+
+
+def test_nothing_is_missed_before_its_time(homethrive_factory, feed):
+    now = datetime.now(UTC)
+    due = [(now - HOUR + by).replace(second=0, microsecond=0) for by in (-5 * MINUTE, 5 * MINUTE)]
+    schedules = [at_noon(homethrive_factory, time_of_day=one.time()) for one in due]
+    found = feed.missed(now - 2 * HOUR, now + 2 * HOUR, grace=HOUR)
+    assert schedule_ids(found) == [schedules[0].id]
+    assert list(feed.missed(now + HOUR, now + 2 * HOUR, grace=HOUR)) == []
+
+
+def test_windows_that_follow_each_other_find_each_missed_dose_once(world):
+    since, until = CHANGES[1] - DAY, CHANGES[1] + DAY
+    edges = [since + number * 7 * HOUR for number in range(7)] + [until]
+    found = [
+        key
+        for first, last in pairwise(edges)
+        for key in keys(world.feed.missed(first, last, grace=HOUR))
+    ]
+    assert sorted(found) == sorted(world.due(since - HOUR, until - HOUR))
+
+
+def test_a_cursor_holds_whatever_becomes_of_its_schedule(
+    homethrive_repositories, homethrive_factory, feed
+):
+    made = sorted((at_noon(homethrive_factory) for _ in range(3)), key=lambda one: one.id)
+    first, *rest = feed.due(NOON, NOON + MINUTE)
+    owner = homethrive_factory._user_of_medication[made[0].medication_id]
+    homethrive_repositories.schedules.update(owner, made[0].id, time_of_day=time(9))
+    assert list(feed.due(NOON, NOON + MINUTE, after=first.cursor)) == rest
+    assert schedule_ids(rest) == [one.id for one in made[1:]]
