@@ -66,7 +66,8 @@ class Timetable:
         validation.schedule_dates(schedule.start_date, schedule.end_date)
         self.zone = zone
         self._days_of_week = days
-        self._clock = schedule.time_of_day.replace(fold=0)
+        clock = schedule.time_of_day
+        self._clock = clock.replace(fold=0) if clock.fold else clock
         self._first = max(schedule.start_date.toordinal(), _FIRST_DAY)
         self._last = min((schedule.end_date or date.max).toordinal(), _LAST_DAY)
 

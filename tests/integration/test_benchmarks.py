@@ -6,6 +6,7 @@ from inspect import getmembers, ismethod
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import feed
 from benchmarks.__main__ import main
 from benchmarks.calls import CALLS, LEFT_OUT
 from homethrive_db import Repositories, create_db
@@ -35,3 +36,11 @@ def test_every_public_method_is_measured_or_left_out_for_a_reason():
     measured = {call.name.partition(",")[0] for call in CALLS}
     assert measured | LEFT_OUT.keys() == methods
     assert not measured & LEFT_OUT.keys()
+
+
+def test_the_feed_is_measured_alone_and_in_shards(homethrive_committed_url):
+    small = ["--schedules", "2000", "--url", homethrive_committed_url]
+    done = CliRunner().invoke(feed.main, small, catch_exceptions=False)
+    assert done.exit_code == 0
+    *_, alone, in_shards = done.output.splitlines()
+    assert alone.split("doses")[0].split()[-1] == in_shards.split("doses")[0].split()[-1] != "0"

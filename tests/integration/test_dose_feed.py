@@ -508,6 +508,12 @@ def test_bad_input_for_missed_doses_is_refused_too(field, options):
     assert caught.value.details == {"field": field}
 
 
+@pytest.mark.parametrize("page_size", [0, -1, None, 1.5])
+def test_a_page_holds_something(homethrive_db, page_size):
+    with pytest.raises(ValidationError):
+        DoseFeed(homethrive_db, page_size=page_size)
+
+
 def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
     """It would pass over doses that are not given yet."""
     at_noon(homethrive_factory)
