@@ -204,11 +204,10 @@ def _household(db: Database) -> Any:
 def contenders(db: Database, recipient_id: object) -> dict[str, Callable[[], Any]]:
     """Give the ways to list the same, and what the bare statement gives."""
     doses, cursor = Repositories(db).doses, db.connection().cursor()
-    sql, constants = dose_statements.LIST.compiled()
+    sql = dose_statements.LIST.compiled()
     values = {
         "user_id": USER,
         "recipient_id": recipient_id,
-        **constants,
         **days_around(START, END),
         **records_window(START, END),
     }

@@ -183,13 +183,6 @@ def shard(value: object, field: str = "shard") -> tuple[int, int]:
     raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
 
 
-def count(value: object, field: str) -> int:
-    """Check a number of things: one or more."""
-    if type(value) is not int or value < 1:
-        raise ValidationError.of(field, "a whole number from 1 expected")
-    return value
-
-
 def duration(value: object, field: str) -> timedelta:
     """Check a length of time; zero is one, a negative one is not."""
     if not isinstance(value, timedelta):

@@ -1,4 +1,4 @@
-"""Workers of reminders, to be killed: ``python -m tests.reminder_workers URL COUNT``.
+"""Workers of reminders, to be killed: ``python tests/reminder_workers.py URL COUNT``.
 
 Each prints its process id at each step, so that a test can end it there: when it has claimed, has
 delivered, has sent. Those that are killed are replaced. What is delivered goes into the table

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from click.testing import CliRunner
 
-from benchmarks import feed, memory, report
+from benchmarks import feed, memory, report, upcoming
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
@@ -82,3 +82,10 @@ def test_the_feed_is_measured_alone_and_in_shards(homethrive_committed_url):
     assert done.exit_code == 0
     *_, alone, in_shards = done.output.splitlines()
     assert alone.split("doses")[0].split()[-1] == in_shards.split("doses")[0].split()[-1] != "0"
+
+
+def test_all_ways_to_list_what_is_due_give_the_same():
+    few = ["--rounds", "1", "--repeats", "1"]
+    done = CliRunner().invoke(upcoming.main, few, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "three statements by Peewee" in done.output

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from homethrive_db import create_db
+from tests import reminder_workers
 from tests.reminders import LEASE, Home
 
 THREADS = 8
@@ -105,7 +106,7 @@ def test_a_dose_taken_while_it_waits_in_the_ledger_is_not_reminded_of(home):
 @contextmanager
 def workers(url):
     """Run the workers in a process group of their own; nothing of it is left."""
-    command = [sys.executable, "-m", "tests.reminder_workers", url, str(WORKERS)]
+    command = [sys.executable, reminder_workers.__file__, url, str(WORKERS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
         try:
             yield parent

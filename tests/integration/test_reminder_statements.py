@@ -113,10 +113,9 @@ def nodes(plan):
 
 
 def explain(home, statement, **values):
-    sql, constants = statement.compiled()
-    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
+    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.compiled()}"
     with home.db.connection_context():
-        cursor = home.db.execute_sql(explained, {**constants, **values})
+        cursor = home.db.execute_sql(explained, values)
         return cursor.fetchone()[0][0]["Plan"]
 
 
