@@ -42,7 +42,7 @@ class DoseFeed:
 
     def __init__(self, db: Database, *, page_size: int = PAGE_SIZE) -> None:
         self._db = db
-        self._page_size = page_size
+        self._page_size = validation.count(page_size, "page_size")
 
     def due(
         self,

@@ -508,6 +508,14 @@ def test_bad_input_for_missed_doses_is_refused_too(field, options):
     assert caught.value.details == {"field": field}
 
 
+@pytest.mark.parametrize("page_size", [0, -1, 1.5, "10", None])
+def test_a_page_without_doses_is_refused(page_size):
+    """A feed of such pages would give nothing, and nobody would be told of a dose."""
+    with pytest.raises(ValidationError) as caught:
+        DoseFeed(create_db("postgresql://localhost:1/nothing"), page_size=page_size)
+    assert caught.value.details == {"field": "page_size"}
+
+
 def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
     """It would pass over doses that are not given yet."""
     at_noon(homethrive_factory)
