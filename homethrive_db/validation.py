@@ -160,13 +160,6 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     return checked
 
 
-def count(value: object, field: str) -> int:
-    """Check how many: 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValidationError.of(field, "a number from 1 on expected")
-    return value
-
-
 def key(value: object, field: str) -> tuple[datetime, UUID]:
     """Check the key of a row in a list: an instant and an id."""
     if not isinstance(value, tuple) or len(value) != 2:
@@ -190,6 +183,13 @@ def shard(value: object, field: str = "shard") -> tuple[int, int]:
         case (int() as number, int() as count) if 0 <= number < count <= MAX_SHARDS:
             return number, count
     raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
+
+
+def count(value: object, field: str) -> int:
+    """Check a number of things: one or more."""
+    if type(value) is not int or value < 1:
+        raise ValidationError.of(field, "a whole number from 1 expected")
+    return value
 
 
 def duration(value: object, field: str) -> timedelta:

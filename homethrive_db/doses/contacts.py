@@ -91,6 +91,6 @@ class RecentContacts:
         now = time.monotonic()
         if len(self._known) > KEPT or now - self._since > KEPT_SECONDS:
             self._known, self._since = {}, now
-        if unknown := recipient_ids - self._known.keys():
+        if unknown := [one for one in recipient_ids if one not in self._known]:
             self._known |= list_contacts(self._db, unknown)
         return self._known

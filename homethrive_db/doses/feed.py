@@ -26,10 +26,10 @@ _Dose = tuple[DoseOccurrence, str, str]
 class DoseFeed:
     """Gives the doses of all care recipients, for workers: it checks no user.
 
-    The order is fixed: by the schedule's own zone (the schedules without one come last), then by
-    local time of day, schedule and instant. Nothing is held but a page of about *page_size* doses;
-    outside of a block each page borrows a connection, and none is kept in between. A dose that is
-    taken or skipped while the feed runs may have been given before, or read. A schedule that cannot
+    The order is fixed: by the schedule's own zone (those without one come last), then by local
+    time of day, schedule and instant. Little more is held than a page of about *page_size* doses.
+    Outside of a block each statement borrows a connection, and none is kept in between. What a dose
+    holds is as of when its page was read; contacts may be a minute older. A schedule that cannot
     be, or whose zone is unknown, is logged once with its id, and left out.
 
     *shard* is ``(i, n)``: of *n* workers that share the recipients, this is number *i*, from 0.

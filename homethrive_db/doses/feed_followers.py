@@ -14,7 +14,7 @@ from peewee import Select, Tuple, fn
 from homethrive_db import models
 from homethrive_db.database import Database
 from homethrive_db.doses.feed_cursor import Position, behind
-from homethrive_db.doses.feed_window import FITS, IS_OPEN, FeedWindow, is_in_shard
+from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.doses.local_windows import Span, known_zone, local_spans, minutes_of
 from homethrive_db.statements import (
     Statement,
@@ -56,7 +56,7 @@ def _places(*, is_sharded: bool) -> Statement:
         )
     )
     if is_sharded:
-        query = query.where(is_in_shard(_RECIPIENT.id))
+        query = query.where(IS_IN_SHARD)
     return statement(query.order_by(clock, _SCHEDULE.id).limit(param("limit")).with_cte(spans))
 
 

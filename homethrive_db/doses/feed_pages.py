@@ -14,7 +14,7 @@ from homethrive_db.database import Database, Row
 from homethrive_db.doses.agenda import AGENDA
 from homethrive_db.doses.feed_cursor import Cursor, Position, behind, start_of
 from homethrive_db.doses.feed_followers import follower_places
-from homethrive_db.doses.feed_window import FITS, IS_OPEN, FeedWindow, is_in_shard
+from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.doses.local_windows import WHOLE_DAY, Span, local_spans
 from homethrive_db.statements import (
     Statement,
@@ -83,7 +83,7 @@ def _page(*, follows: bool, is_sharded: bool) -> Statement:
             Tuple(*place) >= Tuple(param("from_time"), param("from_id", "uuid")),
             FITS,
             IS_OPEN,
-            *([is_in_shard(_RECIPIENT.id)] if is_sharded else []),
+            *([IS_IN_SHARD] if is_sharded else []),
         )
         # Of one zone, but without it IS NULL would not take the index's order.
         .order_by(_SCHEDULE.timezone, *place)

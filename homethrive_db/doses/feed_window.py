@@ -69,10 +69,13 @@ IS_OPEN = _MEDICATION.is_active | (_MEDICATION.inactive_at >= param("since", "ti
 """Holds for medications that were active when the window began."""
 
 
-def is_in_shard(recipient_id: Any) -> Any:
-    """Hold for the recipients of a shard, by the last two bytes of their random ids."""
-    uuid = fn.uuid_send(recipient_id)
+def _is_in_shard() -> Any:
+    uuid = fn.uuid_send(_MEDICATION.recipient)
     number = fn.get_byte(uuid, 14) * 256 + fn.get_byte(uuid, 15)
     off = fn.MOD(number, param("shard_of", "int")) - param("shard_number", "int")
     # Of an equality PostgreSQL would expect one row in 200, and rather read all than look for them.
     return fn.ABS(off) < 1
+
+
+IS_IN_SHARD = _is_in_shard()
+"""Holds for the recipients of a shard, by the last two bytes of their random ids."""

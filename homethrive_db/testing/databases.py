@@ -164,14 +164,19 @@ def _own_server(run: str, version: str | None) -> str:
     folder = Path(tempfile.gettempdir()) / f"homethrive-test-{run}"
     location = EmbeddedLocation(folder, int(version) if version else None)
     server = embedded.start(location, delete_after=True)
-    connection = psycopg2.connect(server.url)
+    let_forget(server.url)
+    return server.url
+
+
+def let_forget(url: str) -> None:
+    """Let a server of the tests' own be fast, and lose what it holds when its machine fails."""
+    connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
         for setting in _FAST:
             cursor.execute(f"ALTER SYSTEM SET {setting} = off")
         cursor.execute("SELECT pg_reload_conf()")
     connection.close()
-    return server.url
 
 
 def _answers(host: str, port: int) -> bool:

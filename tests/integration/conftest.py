@@ -8,6 +8,7 @@ import pytest
 from homethrive_db import create_db, embedded
 from homethrive_db.migrate import runner
 from homethrive_db.settings import EmbeddedLocation
+from homethrive_db.testing.databases import let_forget
 from tests.migrations import copy_first_two
 
 
@@ -15,7 +16,9 @@ from tests.migrations import copy_first_two
 def server(request):
     """Run an embedded server of each version that the package supports at both ends."""
     folder = Path(tempfile.mkdtemp(prefix="homethrive-test-"))
-    return embedded.start(EmbeddedLocation(folder, request.param), delete_after=True)
+    started = embedded.start(EmbeddedLocation(folder, request.param), delete_after=True)
+    let_forget(started.url)
+    return started
 
 
 @pytest.fixture

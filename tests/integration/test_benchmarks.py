@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from click.testing import CliRunner
 
-from benchmarks import memory, report
+from benchmarks import feed, memory, report
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
@@ -74,3 +74,11 @@ def test_memory_is_measured_of_processes_that_end_well():
         ["homethrive-db", "record"],
         ["homethrive-db", "record"],
     ]
+
+
+def test_the_feed_is_measured_alone_and_in_shards(homethrive_committed_url):
+    small = ["--schedules", "2000", "--url", homethrive_committed_url]
+    done = CliRunner().invoke(feed.main, small, catch_exceptions=False)
+    assert done.exit_code == 0
+    *_, alone, in_shards = done.output.splitlines()
+    assert alone.split("doses")[0].split()[-1] == in_shards.split("doses")[0].split()[-1] != "0"
