@@ -41,7 +41,10 @@ def deliver(reminder):
 def load(path):
     """Read how far it has come: since and until when doses were due, and the cursor in there."""
     if path.exists():
-        return json.loads(path.read_text())
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} holds something else: {error}") from error
     return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
 
 
@@ -97,7 +100,7 @@ def work(arguments):
             enqueue(arguments, ledger)
             send(arguments, ledger)
         except UnavailableError as error:
-            log.warning("%s: trying again in %.0f s", error.code, pause)
+            log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
             stop.wait(pause)
             pause = min(2 * pause, 60)
         else:
@@ -121,6 +124,9 @@ def main():
         work(arguments)
     except HomethriveDbError as error:
         log.error("%s: %s", error.code, error)
+        return 1
+    except (OSError, ValueError) as error:  # a folder that is not there, a file of something else
+        log.error("%s", error)
         return 1
     return 0
 

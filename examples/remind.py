@@ -80,7 +80,7 @@ def work(arguments):
             send(arguments, ledger)
             ledger.purge(datetime.now(UTC) - KEPT)
         except UnavailableError as error:
-            log.warning("%s: trying again in %.0f s", error.code, pause)
+            log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
             stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
@@ -104,6 +104,9 @@ def main():
         work(arguments)
     except HomethriveDbError as error:
         log.error("%s: %s", error.code, error)
+        return 1
+    except OSError as error:  # a folder that is not there, a full disk
+        log.error("%s", error)
         return 1
     return 0
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg2
 
+from homethrive_db import validation
 from homethrive_db.cancel import request_cancel
 from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
 
@@ -129,7 +130,7 @@ class Deadlines(threading.local):
     def within(self, seconds: float) -> Iterator[None]:
         """End all waits of the block in *seconds*; inside another deadline the nearer one holds."""
         outer = self.current
-        at = time.monotonic() + seconds
+        at = time.monotonic() + validation.seconds(seconds, "seconds")
         if outer is not None and outer.at <= at:
             yield
             return

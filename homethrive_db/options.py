@@ -9,13 +9,15 @@ from homethrive_db.connector import Credentials
 from homethrive_db.errors import ConfigurationError
 from homethrive_db.observing import StatementEvent
 
+_CALLED = ("credentials", "on_statement")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
     """How a database keeps its connections, and what it does with them; times are in seconds.
 
-    Raises ConfigurationError for a pool without connections, a negative time, and for options that
-    exclude each other.
+    Raises ConfigurationError for a pool without connections, a time that is negative or no number,
+    what should be called and cannot, and for options that exclude each other.
     """
 
     max_connections: int = 10
@@ -56,11 +58,16 @@ class DatabaseOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.max_connections < 1:
+        if type(self.max_connections) is not int or self.max_connections < 1:
             raise ConfigurationError("max_connections must be 1 or more")
         for one in fields(self):
-            value = getattr(self, one.name)
-            if isinstance(value, int | float) and value < 0:
+            value, kind = getattr(self, one.name), str(one.type)
+            if value is None and "None" in kind:
+                continue
+            if one.name in _CALLED and not callable(value):
+                raise ConfigurationError(f"{one.name} must be callable")
+            # What is no number is not 0 or more either, NaN included.
+            if "float" in kind and not (isinstance(value, int | float) and value >= 0):
                 raise ConfigurationError(f"{one.name} must be 0 or more")
         if self.proxy and self.prepared:
             raise ConfigurationError(

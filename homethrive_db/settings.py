@@ -35,6 +35,7 @@ _HOW_TO_SET = (
 # An @ or a / that a password holds plainly ends it for libpq, which would take the rest for a host,
 # a port or a database, and show it in every message.
 _PASSWORD_CUT_SHORT = re.compile(r"[^@/]*:[^@/]*[@/][^?]*@")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII | re.IGNORECASE)
 _PORTS = re.compile(r"[0-9,]*", re.ASCII)
 
 
@@ -118,7 +119,7 @@ def connection_parameters(url: str) -> dict[str, str]:
     """
     if not url.startswith(SERVER_SCHEME):
         scheme = url.partition("://")[0] if "://" in url else ""
-        came = f"it begins with {scheme}://" if scheme.isalnum() else "it has no scheme"
+        came = f"it begins with {scheme}://" if _SCHEME.fullmatch(scheme) else "it has no scheme"
         raise ConfigurationError(f"the database URL must begin with {SERVER_SCHEME}, but {came}")
     parameters = None
     with suppress(psycopg2.Error, ValueError, TypeError):

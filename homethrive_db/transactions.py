@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from peewee import PeeweeException
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from homethrive_db import validation
 from homethrive_db.backoff import attempts
 from homethrive_db.errors import (
     CONNECTION_LOST,
@@ -195,6 +196,7 @@ class TransactionalPool(Pool):
 
         Raises what *function* raises, and CommitUncertainError as ``commit`` does.
         """
+        validation.seconds(patience, "patience")
         if self.in_transaction():
             with self.atomic():
                 return function()

@@ -6,8 +6,9 @@ service may have written what we would refuse.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
@@ -18,6 +19,7 @@ from homethrive_db.enums import Recurrence
 from homethrive_db.errors import ValidationError
 
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 
 Rules = Mapping[str, Callable[[Any, str], Any]]
 """The check of each field, called with the value and the field's name."""
@@ -128,6 +130,13 @@ def number(value: object, field: str, maximum: int) -> int:
     return value
 
 
+def seconds(value: object, field: str) -> float:
+    """Check a number of seconds, infinity included; one of 0 or less has passed already."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+        raise ValidationError.of(field, "a number of seconds expected")
+    return value
+
+
 def instant(value: object, field: str) -> datetime:
     """Check an aware datetime; gives it in UTC."""
     if not isinstance(value, datetime):
@@ -149,13 +158,6 @@ def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:
     if checked.microsecond % 1000:
         raise ValidationError.of(field, "whole milliseconds expected, microseconds came")
     return checked
-
-
-def count(value: object, field: str) -> int:
-    """Check how many: 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValidationError.of(field, "a number from 1 on expected")
-    return value
 
 
 def key(value: object, field: str) -> tuple[datetime, UUID]:
@@ -264,6 +266,32 @@ def _iana_zones() -> frozenset[str]:
 
     names = files("tzdata").joinpath("zones").read_text(encoding="ascii").split()
     return frozenset(names) - {"Factory"}
+
+
+def made(value: object, kind: type[T], field: str) -> T:
+    """Check that a value is a *kind*, which has checked its fields when it was made."""
+    if not isinstance(value, kind):
+        raise ValidationError.of(field, f"a {kind.__name__} expected, {type(value).__name__} came")
+    return value
+
+
+def mapping(value: object, field: str) -> Mapping[Any, Any]:
+    """Check a mapping."""
+    if not isinstance(value, Mapping):
+        raise ValidationError.of(field, f"a mapping expected, {type(value).__name__} came")
+    return value
+
+
+def each(values: object, field: str) -> Iterator[Any]:
+    """Check that there are values to go through, and no text, which is one value."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValidationError.of(field, f"a list expected, {type(values).__name__} came")
+    return iter(values)
+
+
+def all_made(values: object, kind: type[T], field: str) -> Iterator[T]:
+    """Check that each value is of *kind*, when its turn comes."""
+    return (made(one, kind, field) for one in each(values, field))
 
 
 def optional(rule: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:

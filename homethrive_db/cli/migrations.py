@@ -86,7 +86,13 @@ def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
 
 
 @main.command()
-@click.option("--count", default=1, show_default=True, help="How many migrations to take back.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many migrations to take back.",
+)
 @_migration_options
 def rollback(count: int, **options: Unpack[MigrationOptions]) -> None:
     """Take back the last migration, with what its tables and columns hold."""

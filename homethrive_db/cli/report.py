@@ -10,16 +10,17 @@ import click
 from homethrive_db.cli.program import database, main
 
 _DATE = click.DateTime(["%Y-%m-%d"])
+_LONGEST_GRACE = 366 * 24 * 60
 
 
 @main.command()
 @click.argument("recipient")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a calendar.")
-@click.option("--from", "first", type=_DATE, help="The first date; 27 days before the last.")
-@click.option("--to", "last", type=_DATE, help="The last date; today in the recipient's zone.")
+@click.option("--from", "first", type=_DATE, metavar="DATE", help="27 days before --to.")
+@click.option("--to", "last", type=_DATE, metavar="DATE", help="Today in the recipient's zone.")
 @click.option(
     "--grace",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, _LONGEST_GRACE),
     default=60,
     show_default=True,
     help="Minutes after which a dose taken is late, and one not taken is missed.",
@@ -30,7 +31,7 @@ def report(
     """Show how a care RECIPIENT, given by id, took their medications, as a table.
 
     With --html also as a calendar, a page of its own for a screen or on paper. Both hold health
-    data.
+    data. A DATE is written like 2025-03-09; both are included.
     """
     from homethrive_db.doses.calendar import page
     from homethrive_db.doses.report import read_report, table

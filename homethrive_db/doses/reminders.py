@@ -134,16 +134,18 @@ class ReminderLedger:
         Whoever has its lease by now: it was delivered. Idempotent; False where another call was
         first, which means that it was delivered twice, or where it is purged.
         """
+        validation.made(reminder, Reminder, "reminder")
         values = {"reminder_id": reminder.id, "call_id": uuid4()}
         return bool(self._db.rows(SENT, values))
 
-    def failed(self, reminder: Reminder, error: str) -> ReminderState | None:
+    def failed(self, reminder: Reminder, error: str | Exception) -> ReminderState | None:
         """Note that a delivery failed, and give what becomes of the reminder.
 
         PENDING: it may be claimed again after a pause, which doubles each time and varies by half.
         DEAD: that was the last attempt. None where the lease is another's by now, or the reminder
-        is settled: nothing changes. The first 500 characters of *error* are kept in the table.
+        is settled: nothing changes. The first 500 characters of *error*, or of its text, are kept.
         """
+        validation.made(reminder, Reminder, "reminder")
         values = {
             "reminder_id": reminder.id,
             "lease_id": reminder.lease_id,
@@ -225,7 +227,7 @@ def _contact(
 
 
 def _keys(occurrences: Iterable[FeedOccurrence]) -> Iterator[tuple[UUID, datetime, str]]:
-    for one in occurrences:
+    for one in validation.all_made(occurrences, FeedOccurrence, "occurrences"):
         due = validation.scheduled_instant(one.dose.scheduled_for)
         for contact in one.contacts:
             yield one.dose.schedule_id, due, contact.user_id
@@ -235,7 +237,7 @@ def _weigh(key: tuple[UUID, datetime, str]) -> int:
     return array_bytes(*key)
 
 
-def _storable(error: str) -> str:
+def _storable(error: str | Exception) -> str:
     """Cut the text of an error to what the table takes; it may hold anything."""
-    text = error[:ERROR_LENGTH].replace("\0", "?")
+    text = str(error)[:ERROR_LENGTH].replace("\0", "?")
     return text.encode("utf-8", "replace").decode("utf-8")

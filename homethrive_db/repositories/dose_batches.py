@@ -10,7 +10,7 @@ from uuid import UUID
 
 from peewee import CTE, SQL, Select
 
-from homethrive_db import models
+from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
@@ -112,7 +112,7 @@ _MARK_MANY = _mark_many()
 
 def mark_many(db: Database, reports: Iterable[DoseReport]) -> Iterator[DoseOutcome]:
     """Mark the doses of any number of reports, by batches; gives the outcomes in order."""
-    remaining = iter(reports)
+    remaining = validation.all_made(reports, DoseReport, "reports")
     while batch := list(islice(remaining, BATCH_SIZE)):
         for portion in portions(db, _MARK_MANY, batch, _weigh):
             yield from mark_batch(db, portion)

@@ -128,6 +128,7 @@ class DoseTakenRepository:
         Raises ValidationError, NotFoundError (``SCHEDULE_NOT_FOUND``), and for a new dose that was
         due after the medication's ``inactive_at`` ConflictError (``MEDICATION_INACTIVE``).
         """
+        validation.made(dose, NewDoseTaken, "dose")
         key = _dose_key(user_id, dose.schedule_id, dose.scheduled_for)
         for _ in range(ATTEMPTS):
             made = self._db.first(_MARK, DoseTaken, **key, taken_at=dose.taken_at)
@@ -185,7 +186,8 @@ class DoseTakenRepository:
         """
         first, last = validation.window(start, end)
         checked_user_id = validation.user_id(user_id)
-        asked_for = [validation.uuid(one, "schedule_ids") for one in schedule_ids]
+        each = validation.each(schedule_ids, "schedule_ids")
+        asked_for = [validation.uuid(one, "schedule_ids") for one in each]
         return {
             DoseKey(schedule_id, scheduled_for): TakenInfo(*taken)
             for portion in portions(self._db, _TAKEN, asked_for, array_bytes)

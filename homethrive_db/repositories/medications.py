@@ -186,10 +186,12 @@ class MedicationRepository:
         ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient is
         absent or not theirs. Not idempotent.
         """
-        new = list(schedules)
+        new = list(validation.all_made(schedules, NewSchedule, "schedules"))
         if not new:
             raise ValidationError.of("schedules", "at least one schedule expected")
-        values = _new(user_id, recipient_id, medication)
+        values = _new(
+            user_id, recipient_id, validation.made(medication, NewMedication, "medication")
+        )
         first, *others = portions(
             self._db, _CREATE_WITH_SCHEDULES, new, lambda one: schedule_input.weigh((None, one))
         )

@@ -155,12 +155,12 @@ class ScheduleRepository:
         idempotent.
         """
         checked_user_id = validation.user_id(user_id)
-        if not all(schedules.values()):
+        if not all(validation.mapping(schedules, "schedules").values()):
             raise ValidationError.of("schedules", "at least one schedule a medication expected")
         pairs = [
             (validation.uuid(medication_id, "medication_id"), schedule)
             for medication_id, new in schedules.items()
-            for schedule in new
+            for schedule in validation.all_made(new, NewSchedule, "schedules")
         ]
         if not pairs:
             return []

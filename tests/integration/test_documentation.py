@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import homethrive_db
 from tests.process import run_command
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,12 @@ def events(homethrive_committed_factory):
     }
     absent = {**good, "schedule_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff"}
     return "".join(json.dumps(one) + "\n" for one in (good, good, absent))
+
+
+def test_every_public_name_is_in_the_documentation():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    words = set(re.findall(r"\w+", text))
+    assert [name for name in homethrive_db.__all__ if name not in words] == []
 
 
 def run_script(arguments, url, events):

@@ -55,6 +55,18 @@ def runs(folder):
     return (folder / "postmaster.pid").exists()
 
 
+def test_a_program_that_logs_is_not_told_how_the_server_starts(folder):
+    script = f"import logging; logging.basicConfig(level=logging.INFO); {USER}"
+    process = subprocess.run(
+        [sys.executable, "-c", script, f"embedded://{folder}"],
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stderr == ""
+
+
 def test_the_server_stops_with_its_last_user(folder):
     first, second = User(folder), User(folder)
     first.leave()

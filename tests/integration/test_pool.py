@@ -206,6 +206,33 @@ def test_a_time_is_not_negative(make_db, option):
         make_db(**{option: -1})
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_connections": "10"}, "max_connections must be 1 or more"),
+        ({"max_connections": 2.5}, "max_connections must be 1 or more"),
+        ({"pool_timeout": "30"}, "pool_timeout must be 0 or more"),
+        ({"pool_timeout": None}, "pool_timeout must be 0 or more"),
+        ({"call_timeout": float("nan")}, "call_timeout must be 0 or more"),
+        ({"slow_after": "1"}, "slow_after must be 0 or more"),
+        ({"credentials": {"user": "ana"}}, "credentials must be callable"),
+        ({"on_statement": "print"}, "on_statement must be callable"),
+    ],
+)
+def test_an_option_of_a_wrong_kind_is_refused_before_it_is_used(make_db, options, says):
+    with pytest.raises(ConfigurationError, match=says):
+        make_db(**options)
+
+
+@pytest.mark.parametrize("seconds", [None, "5", True, float("nan")])
+def test_what_is_no_number_of_seconds_is_no_deadline(make_db, seconds):
+    db = make_db()
+    with pytest.raises(ValidationError, match="seconds: a number"), db.deadline(seconds):
+        pytest.fail("the block ran")
+    with pytest.raises(ValidationError, match="patience: a number"):
+        db.run(lambda: pytest.fail("the function ran"), patience=seconds)
+
+
 def test_a_hook_hears_of_each_statement(make_db):
     heard = []
     db = make_db(on_statement=heard.append)

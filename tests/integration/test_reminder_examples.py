@@ -195,10 +195,30 @@ def test_what_trying_again_cannot_mend_ends_a_worker_with_status_1(
     assert not list(tmp_path.glob("*.health"))
 
 
+@pytest.mark.parametrize(
+    ("program", "option", "path"),
+    [
+        ("remind.py", "--health", "nowhere/health"),
+        ("missed.py", "--health", "nowhere/health"),
+        ("missed.py", "--state", "nowhere/state"),
+        ("missed.py", "--state", "log"),
+    ],
+)
+def test_a_file_that_cannot_be_used_ends_a_worker_with_one_line(
+    homethrive_committed_url, home, tmp_path, program, option, path
+):
+    tmp_path.joinpath("log").write_text("begun\n")
+    with worker(program, homethrive_committed_url, tmp_path, option, path) as process:
+        assert process.wait(timeout=60) == 1
+    _, *said = log(tmp_path).splitlines()
+    assert len(said) == 1
+    assert path in said[0]
+
+
 @pytest.mark.parametrize("program", ["remind.py", "missed.py"])
 def test_a_worker_without_a_server_tries_again_and_is_not_healthy(tmp_path, program):
     with worker(program, "postgresql://nobody@127.0.0.1:1/nowhere", tmp_path) as process:
         wait_until(lambda: "trying again in 2 s" in log(tmp_path))
         assert end(process) == (0, "")
-    assert "DATABASE_UNAVAILABLE" in log(tmp_path)
+    assert "DATABASE_UNAVAILABLE: connection to server" in log(tmp_path)
     assert not list(tmp_path.glob("*.health"))

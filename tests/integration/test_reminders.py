@@ -210,7 +210,7 @@ def test_a_reminder_whose_workers_all_die_is_dead(homethrive_db):
 
 @pytest.mark.parametrize(
     ("error", "kept"),
-    [("x" * 501, "x" * 500), ("a\0b", "a?b"), ("\ud800", "?"), ("", "")],
+    [("x" * 501, "x" * 500), ("a\0b", "a?b"), ("\ud800", "?"), ("", ""), (OSError("no"), "no")],
 )
 def test_the_text_of_an_error_is_cut_to_what_can_be_kept(home, error, kept):
     home.enqueue()
@@ -416,6 +416,10 @@ def test_purging_goes_on_batch_by_batch(home, monkeypatch):
         ("pause", lambda ledger: ReminderLedger(ledger._db, pause=timedelta(-1))),
         ("longest_pause", lambda ledger: ReminderLedger(ledger._db, longest_pause=5)),
         ("before", lambda ledger: ledger.purge(datetime(2026, 1, 1))),
+        ("occurrences", lambda ledger: ledger.enqueue([None], "due")),
+        ("occurrences", lambda ledger: ledger.enqueue(None, "due")),
+        ("reminder", lambda ledger: ledger.sent(None)),
+        ("reminder", lambda ledger: ledger.failed({}, "no")),
     ],
 )
 def test_bad_input_is_refused_before_a_connection_is_used(field, call):

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from homethrive_db import (
+    DoseReport,
     NewDoseTaken,
     NewMedication,
     NewSchedule,
@@ -46,6 +47,7 @@ GOOD = {
     "medication": NewMedication("Aspirin"), "schedules": [SCHEDULE], "schedule_ids": [ID],
     "effective": DUE.date(), "on": DUE.date(),
     "end": DUE + dt.timedelta(days=1), "dose": NewDoseTaken(ID, DUE, DUE),
+    "reports": [DoseReport("user_1", ID, DUE, DUE)],
     "dose_id": encode_dose_id(ID, DUE), "reason": None, "grace": dt.timedelta(hours=1),
     "after": (DUE, ID), "page_size": 10,
 }  # fmt: skip
@@ -62,15 +64,19 @@ BAD = {
     "name": ("", "x" * 101, None),
     "instructions": ("x" * 501, 1),
     "status": ("allowed", None),
-    "schedule_ids": (["x"], [None]),
+    "schedule_ids": (["x"], [None], None, 1, str(ID)),
+    "medication": ({"name": "Aspirin"}, "Aspirin", None),
+    "schedules": ([{"recurrence": "daily"}], [None], {ID: [None]}, {ID: "daily"}, "daily", None),
+    "dose": ({"schedule_id": ID}, DoseReport("user_1", ID, DUE, DUE), None),
+    "reports": ([{"user_id": "user_1"}], [NewDoseTaken(ID, DUE, DUE)], [None], "x", None),
     "dose_id": ("", "v1:x", encode_dose_id(ID, DUE) + "=", encode_dose_id(ID, DUE).encode(), None),
     "grace": (dt.timedelta(seconds=-1), 60, None),
     "reason": ("x" * 256, "ill\0", 1),
     "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
     "page_size": (0, -1, True, 1.5, "10", None),
 }
-# Made of what was checked when it was made, or of no kind that could be wrong.
-UNCHECKED = {"self", "medication", "schedules", "dose", "reports", "include_inactive"}
+# What is true or not.
+UNCHECKED = {"self", "include_inactive"}
 NOWHERE = "postgresql://nobody@localhost:1/nothing"
 
 

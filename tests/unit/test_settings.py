@@ -57,6 +57,11 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(url):
     assert caught.value.__context__ is None
 
 
+def test_a_driver_in_the_scheme_is_named():
+    with pytest.raises(ConfigurationError, match=r"it begins with postgresql\+psycopg2://$"):
+        connection_parameters("postgresql+psycopg2://u:s3cr3t@h/d")
+
+
 PRINTABLE = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1)
 UNREADABLE = (
     "the database URL cannot be read: percent-encode special characters in its user and "

@@ -127,4 +127,22 @@ def test_a_stretch_that_ends_before_it_starts_is_refused(homethrive_committed_ur
         url=homethrive_committed_url,
     )  # fmt: skip
     assert failed.returncode == 2
-    assert "start: it must not be after end" in failed.stderr
+    assert failed.stderr == "homethrive-db: --from: it must not be after --to\n"
+
+
+@pytest.mark.parametrize(("option", "day"), [("--to", "9999-12-31"), ("--from", "0001-01-01")])
+def test_a_date_that_no_instant_has_is_refused(
+    homethrive_committed_url, homethrive_committed_db, recipient, option, day
+):
+    recipients = Repositories(homethrive_committed_db).care_recipients
+    recipients.update(recipient.user_id, recipient.id, timezone="Asia/Tokyo")
+    failed = run_command("report", str(recipient.id), option, day, url=homethrive_committed_url)
+    assert failed.returncode == 2
+    assert failed.stderr == f"homethrive-db: {option}: a date inside the calendar expected\n"
+
+
+def test_a_grace_of_more_than_a_year_is_refused(homethrive_committed_url, recipient):
+    failed = report(homethrive_committed_url, recipient.id, "--grace", "9" * 20)
+    assert failed.returncode == 2
+    assert "'--grace'" in failed.stderr
+    assert "Traceback" not in failed.stderr
