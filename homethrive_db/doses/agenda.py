@@ -246,12 +246,19 @@ class Agenda:
         return _NEW(DoseOccurrence, self.told + due + fate)
 
     def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
-        """List the rows from *since* to before *until* that are of none of the schedule's doses."""
+        """List the rows from *since* to before *until* that are of none of the schedule's doses.
+
+        After ``inactive_at`` there is none.
+        """
         return [
             row
             for row in self.taken
-            if since <= row.scheduled_for < until and self.day_of(row.scheduled_for) is None
+            if since <= row.scheduled_for < until and not self._is_dose(row.scheduled_for)
         ]
+
+    def _is_dose(self, recorded: datetime) -> bool:
+        due = None if (day := self.day_of(recorded)) is None else self._own.on(day)
+        return due is not None and self.is_open(due.at)
 
     def _day_by_node(self, recorded: datetime) -> date | None:
         """Tell of which date's dose *recorded* is the instant in New York.

@@ -17,18 +17,21 @@ _SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.Do
 _REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
 
-_OF_RECIPIENT = _REACHED.where(
-    models.Medication.recipient == param("recipient_id"),
+_OF_RECIPIENT = _REACHED.where(models.Medication.recipient == param("recipient_id"))
+# All of them: one that has no dose in the window any more may have rows there.
+HISTORY = statement(_OF_RECIPIENT)
+
+_IN_WINDOW = _OF_RECIPIENT.where(
     _SCHEDULE.start_date <= param("last_day", "date"),
     _SCHEDULE.end_date.is_null()
     | (_SCHEDULE.end_date >= param("first_day", "date"))
     | (_SCHEDULE.end_date < _SCHEDULE.start_date),  # to be logged
 )
-LIST_ALL = statement(_OF_RECIPIENT)
+LIST_ALL = statement(_IN_WINDOW)
 
 # One that becomes inactive later is still to be taken until then.
 LIST = statement(
-    _OF_RECIPIENT.where(
+    _IN_WINDOW.where(
         models.Medication.is_active | (models.Medication.inactive_at > fn.statement_timestamp())
     )
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,32 +11,20 @@ from homethrive_db import validation
 from homethrive_db.database import Database
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.adherence import GRACE, Adherence, judge
-from homethrive_db.doses.agenda import (
-    Agenda,
-    agendas,
-    days_around,
-    records_window,
-    shifted,
-)
+from homethrive_db.doses.agenda import Agenda, agendas, days_around, records_window, shifted
 from homethrive_db.doses.dose import Dose
 from homethrive_db.doses.dose_ids import decode_dose_id
-from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
 from homethrive_db.doses.records import Skipped, Taken
 from homethrive_db.entities import DoseKey, NewDoseTaken
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.repositories.dose_rows import (
-    ATTEMPTS,
-    inactive,
-    lost_race,
-    no_schedule,
-)
+from homethrive_db.repositories.dose_rows import ATTEMPTS, inactive, lost_race, no_schedule
 from homethrive_db.repositories.doses_taken import DoseTakenRepository
 from homethrive_db.statements import Statement, array
 
 WINDOW = timedelta(days=7)
 """How far ahead ``list_upcoming`` looks unless told otherwise."""
 
-_ORDER = attrgetter("scheduled_for", "medication_name", "schedule_id")
 _OPTIONAL_REASON = validation.optional(validation.skip_reason)
 
 
@@ -84,7 +71,7 @@ class DoseRepository:
             for agenda in self._agendas(listing, user_id, recipient_id, (since, until))
             for dose in agenda.occurrences(since, until)
         ]
-        found.sort(key=_ORDER)
+        found.sort(key=BY_TIME)
         return found
 
     def adherence(
@@ -104,7 +91,7 @@ class DoseRepository:
         """
         since, until = validation.window(start, end)
         checked_grace = validation.duration(grace, "grace")
-        found = self._agendas(dose_statements.LIST_ALL, user_id, recipient_id, (since, until))
+        found = self._agendas(dose_statements.HISTORY, user_id, recipient_id, (since, until))
         return judge(found, since, until, grace=checked_grace, now=datetime.now(UTC))
 
     def _agendas(
