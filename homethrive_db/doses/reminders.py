@@ -86,8 +86,10 @@ class ReminderLedger:
     def enqueue(self, occurrences: Iterable[FeedOccurrence], kind: str) -> int:
         """Add a reminder of *kind* for each dose and each of its contacts; count the new ones.
 
-        Idempotent: one that is there already, whatever became of it, stays as it is. Of a dose
-        whose schedule or user is deleted there is none. One statement per 1,000 reminders.
+        Idempotent: one that is there already stays as it is, but for one that was withdrawn: it is
+        pending again, and counts as new, since whoever enqueues found that the dose is open after
+        all. Of a dose whose schedule or user is deleted there is none. One statement per 1,000
+        reminders.
 
         *kind* is a name of your own, like ``due`` or ``missed``. Raises ValidationError.
         """
