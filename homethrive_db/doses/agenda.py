@@ -18,10 +18,10 @@ from peewee import SQL, Case, fn
 from homethrive_db import models, validation
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
-from homethrive_db.doses.recurrence import Due, Timetable, find_zone
+from homethrive_db.doses.recurrence import Due, Timetable
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
-from homethrive_db.repositories.local_days import NODE_ZONE
+from homethrive_db.local_days import NODE_ZONE, find_zone
 from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)

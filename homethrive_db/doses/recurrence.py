@@ -8,12 +8,13 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
 from homethrive_db.enums import Recurrence
+from homethrive_db.local_days import find_zone
 
 # The first and the last date of the calendar have no dose: in UTC it may be outside of it.
 _FIRST_DAY = date.min.toordinal() + 1
@@ -146,12 +147,3 @@ def occurrences(
     since, until = validation.window(start, end)
     place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
     return [due.at for due in Timetable(schedule, place).between(since, until)]
-
-
-@cache
-def find_zone(name: str) -> ZoneInfo:
-    """Find a zone by its IANA name; zoneinfo's own cache is sure of eight only.
-
-    Raises ValidationError for a name that is not one.
-    """
-    return ZoneInfo(validation.zone(name, "zone"))

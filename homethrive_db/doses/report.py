@@ -12,9 +12,9 @@ import click
 from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.doses.adherence import Adherence, AdherenceFigures
-from homethrive_db.doses.recurrence import find_zone
 from homethrive_db.entities import CareRecipient
 from homethrive_db.errors import NotFoundError
+from homethrive_db.local_days import find_zone
 from homethrive_db.repositories import Repositories
 from homethrive_db.statements import columns, param, statement
 
