@@ -20,6 +20,9 @@ from homethrive_db.local_days import find_zone
 _FIRST_DAY = date.min.toordinal() + 1
 _LAST_DAY = date.max.toordinal() - 1
 
+# Of longer windows nothing is kept: centuries would fill the memory.
+_KEPT_DAYS = 400
+
 
 class Recurring(Protocol):
     """What a schedule must have; ``MedicationSchedule`` and ``NewSchedule`` do."""
@@ -87,9 +90,10 @@ class Timetable:
         first = max(since.toordinal() - (clock > since.time()), self._first)
         last = min(until.toordinal() + (clock < until.time()), self._last)
         days = self._days_of_week
+        daily = _kept_daily if last - first <= _KEPT_DAYS else _daily
         return [
             due
-            for due in _daily(self.zone, clock, first, last)
+            for due in daily(self.zone, clock, first, last)
             if since <= due.at < until and (days is None or due.day.isoweekday() in days)
         ]
 
@@ -112,11 +116,13 @@ class Timetable:
         return next((due.day for due in dues if due is not None and due.at == instant), None)
 
 
-@lru_cache(256)
 def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
-    """List the doses of every date, by ordinals; many schedules ask for the same ones in turn."""
+    """List the doses of every date, by ordinals."""
     days = (date.fromordinal(number) for number in range(first, last + 1))
     return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
+
+
+_kept_daily = lru_cache(256)(_daily)  # many schedules ask for the same ones in turn
 
 
 def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
