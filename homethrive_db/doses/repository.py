@@ -16,10 +16,9 @@ from homethrive_db.doses.dose import Dose
 from homethrive_db.doses.dose_ids import decode_dose_id
 from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
 from homethrive_db.doses.records import Skipped, Taken
-from homethrive_db.entities import DoseKey, NewDoseTaken
+from homethrive_db.entities import DoseKey
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories.dose_rows import ATTEMPTS, inactive, lost_race, no_schedule
-from homethrive_db.repositories.doses_taken import DoseTakenRepository
 from homethrive_db.statements import Statement, array
 
 WINDOW = timedelta(days=7)
@@ -43,7 +42,6 @@ class DoseRepository:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._doses_taken = DoseTakenRepository(db)
 
     def list_upcoming(
         self,
@@ -121,11 +119,9 @@ class DoseRepository:
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")
         dose = self._find(user_id, decode_dose_id(dose_id))
-        if dose.taken is not None:
-            return dose.stored
-        if len(dose.instants) > 1:
+        if dose.taken is None and len(dose.instants) > 1:
             return self._record_locked(user_id, dose.key, at)
-        return self._insert_taken(user_id, dose, at)
+        return self._record(user_id, dose, at)
 
     def skip(self, user_id: str, dose_id: str, *, reason: str | None = None) -> DoseOccurrence:
         """Record that a dose is left out on purpose, and give it as it is stored.
@@ -143,7 +139,7 @@ class DoseRepository:
                 raise _taken(dose.key)
             if dose.skip is not None:
                 return dose.stored
-            if not dose.is_open:
+            if not dose.is_open_at(dose.scheduled_for):
                 raise inactive(dose.key.schedule_id)
             if self._insert_skip(user_id, dose, why):
                 return dose.occurrence(skip=Skipped(dose.scheduled_for, why))
@@ -187,25 +183,31 @@ class DoseRepository:
             self._db.rows(
                 dose_statements.LOCK, {"user_id": user_id, "schedule_id": key.schedule_id}
             )
-            dose = self._find(user_id, key)
+            return self._record(user_id, self._find(user_id, key), at)
+
+    def _record(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence:
+        for _ in range(ATTEMPTS):
             if dose.taken is not None:
                 return dose.stored
-            return self._insert_taken(user_id, dose, at)
+            if not dose.is_open_at(dose.new_record):
+                raise inactive(dose.key.schedule_id)
+            if self._insert_taken(user_id, dose, at):
+                return dose.occurrence(Taken(dose.new_record, at, user_id))
+            dose = self._find(user_id, dose.key)
+        raise lost_race()
 
-    def _insert_taken(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence:
-        new = NewDoseTaken(dose.key.schedule_id, dose.new_record, at)
-        row = self._doses_taken.mark_taken(user_id, new)
-        return dose.occurrence(Taken(row.scheduled_for, row.taken_at, row.taken_by_user_id))
+    def _insert_taken(self, user_id: str, dose: Dose, at: datetime) -> bool:
+        values = {"user_id": user_id, "scheduled_for": dose.new_record, "taken_at": at}
+        return self._insert(dose_statements.INSERT_TAKEN, dose, values)
 
     def _insert_skip(self, user_id: str, dose: Dose, reason: str | None) -> bool:
-        """Record a skip under our own instant; False where somebody else was first."""
-        values = {
-            "user_id": user_id,
-            "schedule_id": dose.key.schedule_id,
-            "scheduled_for": dose.scheduled_for,
-            "reason": reason,
-        }
-        return bool(self._db.rows(dose_statements.INSERT_SKIP, values))
+        values = {"user_id": user_id, "scheduled_for": dose.scheduled_for, "reason": reason}
+        return self._insert(dose_statements.INSERT_SKIP, dose, values)
+
+    def _insert(self, insertion: Statement, dose: Dose, values: dict[str, object]) -> bool:
+        """Insert a record; False where somebody was first, or has changed the schedule."""
+        key = {"schedule_id": dose.key.schedule_id, "day": dose.local_date}
+        return bool(self._db.rows(insertion, {**values, **key}))
 
 
 def _window(start: object, end: object) -> tuple[datetime, datetime]:
