@@ -24,6 +24,8 @@ ENQUEUED = 500  # doses a transaction
 CLAIMED = 50  # reminders a batch: all of them have to be delivered within the lease
 LEASE = timedelta(minutes=5)
 LOOKBACK = timedelta(days=1)  # where the first run begins
+KEPT = timedelta(days=30)
+LONGEST_PAUSE = 60.0
 
 log = logging.getLogger("missed")
 stop = threading.Event()
@@ -99,10 +101,11 @@ def work(arguments):
         try:
             enqueue(arguments, ledger)
             send(arguments, ledger)
+            ledger.purge(datetime.now(UTC) - KEPT)
         except UnavailableError as error:
             log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
             stop.wait(pause)
-            pause = min(2 * pause, 60)
+            pause = min(2 * pause, LONGEST_PAUSE)
         else:
             arguments.health.touch()
             pause = 1.0

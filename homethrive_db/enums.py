@@ -60,7 +60,7 @@ class ReminderState(StrEnum):
     DEAD = "dead"
     """It failed too often."""
     WITHDRAWN = "withdrawn"
-    """There was nothing left to remind of when it was claimed."""
+    """There was nothing left to remind of when it was claimed; pending again once enqueued anew."""
 
 
 class ContactRole(StrEnum):

@@ -123,10 +123,11 @@ def boolean(value: object, field: str) -> bool:
     return value
 
 
-def number(value: object, field: str, maximum: int) -> int:
-    """Check a whole number from 1 to *maximum*."""
-    if type(value) is not int or not 1 <= value <= maximum:
-        raise ValidationError.of(field, f"a whole number from 1 to {maximum} expected")
+def count(value: object, field: str, maximum: int | None = None) -> int:
+    """Check how many: a whole number from 1, up to *maximum* if there is one."""
+    if type(value) is not int or value < 1 or (maximum is not None and value > maximum):
+        bounds = "from 1" if maximum is None else f"from 1 to {maximum}"
+        raise ValidationError.of(field, f"a whole number {bounds} expected")
     return value
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
 from homethrive_db.doses.records import Settled
 from homethrive_db.doses.recurrence import Due
 from homethrive_db.enums import DoseVerdict
@@ -117,8 +117,8 @@ def judge(
             UnmatchedDose(schedule_id, medication_id, name, *row)
             for row in agenda.unmatched(since, until)
         )
-    doses.sort(key=lambda one: (one.dose.scheduled_for, one.dose.medication_name))
-    unmatched.sort(key=lambda one: (one.scheduled_for, one.medication_name))
+    doses.sort(key=lambda one: BY_TIME(one.dose))
+    unmatched.sort(key=BY_TIME)
     return Adherence(
         AdherenceFigures.of(one.verdict for one in doses),
         tuple(_by_medication(doses)),

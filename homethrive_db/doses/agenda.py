@@ -13,15 +13,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from peewee import fn
+from peewee import SQL, Case, fn
 
 from homethrive_db import models, validation
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
-from homethrive_db.doses.recurrence import Due, Timetable, find_zone
+from homethrive_db.doses.recurrence import Due, Timetable
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
-from homethrive_db.repositories.local_days import NODE_ZONE
+from homethrive_db.local_days import NODE_ZONE, find_zone
 from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,18 @@ _NEW = tuple.__new__
 _SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
+_FIRST_DATE, _LAST_DATE = SQL("date '0001-01-01'"), SQL("date '9999-12-31'")
+_FIRST_INSTANT, _LAST_INSTANT = (
+    SQL(f"timestamptz '{day} 00:00Z'") for day in ("0001-01-02", "9999-12-30")
+)
+
+
+def _readable(column: Any, first: SQL, last: SQL) -> Case:
+    """Keep a value within the calendar of Python.
+
+    PostgreSQL takes a mistyped year of five digits, and that one row would fail the statement.
+    """
+    return Case(None, ((column < first, first), (column > last, last)), column)
 
 
 def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
@@ -64,10 +76,10 @@ def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
         _SCHEDULE.days_of_week,
         _SCHEDULE.timezone,
         models.CareRecipient.timezone,
-        _SCHEDULE.start_date,
-        _SCHEDULE.end_date,
+        _readable(_SCHEDULE.start_date, _FIRST_DATE, _LAST_DATE),
+        _readable(_SCHEDULE.end_date, _FIRST_DATE, _LAST_DATE),
         _MEDICATION.is_active,
-        _MEDICATION.inactive_at,
+        _readable(_MEDICATION.inactive_at, _FIRST_INSTANT, _LAST_INSTANT),
         records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
         records(skip, skip.reason).alias("skipped"),
     )
@@ -234,12 +246,19 @@ class Agenda:
         return _NEW(DoseOccurrence, self.told + due + fate)
 
     def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
-        """List the rows from *since* to before *until* that are of none of the schedule's doses."""
+        """List the rows from *since* to before *until* that are of none of the schedule's doses.
+
+        After ``inactive_at`` there is none.
+        """
         return [
             row
             for row in self.taken
-            if since <= row.scheduled_for < until and self.day_of(row.scheduled_for) is None
+            if since <= row.scheduled_for < until and not self._is_dose(row.scheduled_for)
         ]
+
+    def _is_dose(self, recorded: datetime) -> bool:
+        due = None if (day := self.day_of(recorded)) is None else self._own.on(day)
+        return due is not None and self.is_open(due.at)
 
     def _day_by_node(self, recorded: datetime) -> date | None:
         """Tell of which date's dose *recorded* is the instant in New York.

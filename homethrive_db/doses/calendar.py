@@ -77,7 +77,7 @@ def page(report: Report) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<style>{_STYLE}</style></head><body>",
             f"<header><div><h1>{name}</h1><p>{report.period}</p></div>",
-            f'<div><div class="rate">{percent(report.adherence.total.rate)}</div>',
+            f'<div><div class="rate">{percent(report.adherence.total)}</div>',
             "<p>of what was due was taken</p></div></header>",
             *_calendar(report),
             *_table(report),
@@ -140,7 +140,7 @@ def _table(report: Report) -> Iterator[str]:
             figures.late,
             figures.missed,
             figures.skipped,
-            percent(figures.rate),
+            percent(figures),
         )
         return f"<tr><td>{escape(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from homethrive_db.doses.agenda import Agenda
 from homethrive_db.doses.occurrence import DoseOccurrence
@@ -49,9 +49,13 @@ class Dose:
         return self._due.at
 
     @property
-    def is_open(self) -> bool:
-        """Say whether it is due while the medication is active."""
-        return self._agenda.is_open(self._due.at)
+    def local_date(self) -> date:
+        """Give the date it counts for."""
+        return self._due.day
+
+    def is_open_at(self, instant: datetime) -> bool:
+        """Say whether the medication is active at one of its instants."""
+        return self._agenda.is_open(instant)
 
     @property
     def records(self) -> list[datetime]:

@@ -10,25 +10,28 @@ from homethrive_db import models
 from homethrive_db.doses.agenda import AGENDA
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import is_open
-from homethrive_db.statements import param, statement
+from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
 
 _REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
 
-_OF_RECIPIENT = _REACHED.where(
-    models.Medication.recipient == param("recipient_id"),
+_OF_RECIPIENT = _REACHED.where(models.Medication.recipient == param("recipient_id"))
+# All of them: one that has no dose in the window any more may have rows there.
+HISTORY = statement(_OF_RECIPIENT)
+
+_IN_WINDOW = _OF_RECIPIENT.where(
     _SCHEDULE.start_date <= param("last_day", "date"),
     _SCHEDULE.end_date.is_null()
     | (_SCHEDULE.end_date >= param("first_day", "date"))
     | (_SCHEDULE.end_date < _SCHEDULE.start_date),  # to be logged
 )
-LIST_ALL = statement(_OF_RECIPIENT)
+LIST_ALL = statement(_IN_WINDOW)
 
 # One that becomes inactive later is still to be taken until then.
 LIST = statement(
-    _OF_RECIPIENT.where(
+    _IN_WINDOW.where(
         models.Medication.is_active | (models.Medication.inactive_at > fn.statement_timestamp())
     )
 )
@@ -42,29 +45,46 @@ LOCK = statement(
     .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
 )
 
-INSERT_SKIP = statement(
-    _SKIP.insert_from(
-        reached_schedules(
-            _SCHEDULE.select(
-                _SCHEDULE.id,
-                param("scheduled_for", "timestamptz"),
-                param("reason"),
-                fn.statement_timestamp(),
-                param("user_id"),
-            ),
-            param("user_id"),
-        ).where(_IS_SCHEDULE, is_open(param("scheduled_for", "timestamptz"))),
-        (
-            _SKIP.schedule,
-            _SKIP.scheduled_for,
-            _SKIP.reason,
-            _SKIP.skipped_at,
-            _SKIP.skipped_by_user,
-        ),
+_AT = param("scheduled_for", "timestamptz")
+
+
+def _insertion(record: Any, values: dict[Any, Any]) -> Statement:
+    """Insert a record of a dose, unless there is one, or none is due at that instant any more.
+
+    The schedule is locked as the foreign key would: who waits for a revision to end looks at what
+    the schedule is then, or a dose of after its end would be recorded, and be due once more.
+    """
+    goes_on = _SCHEDULE.end_date.is_null() | (_SCHEDULE.end_date >= param("day", "date"))
+    source = (
+        reached_schedules(_SCHEDULE.select(*values.values()), param("user_id"))
+        .where(_IS_SCHEDULE, is_open(_AT), goes_on)
+        .for_update("FOR KEY SHARE", of=_SCHEDULE)
     )
-    .on_conflict_ignore()
-    .returning(_SKIP.id),
-    is_idempotent=True,
+    query = record.insert_from(source, list(values)).on_conflict_ignore().returning(record.id)
+    return statement(query, is_idempotent=True)
+
+
+INSERT_TAKEN = _insertion(
+    _TAKEN,
+    {
+        _TAKEN.recipient: models.CareRecipient.id,
+        _TAKEN.medication: models.Medication.id,
+        _TAKEN.schedule: _SCHEDULE.id,
+        _TAKEN.scheduled_for: _AT,
+        _TAKEN.taken_at: param("taken_at", "timestamptz"),
+        _TAKEN.taken_by_user: param("user_id"),
+    },
+)
+
+INSERT_SKIP = _insertion(
+    _SKIP,
+    {
+        _SKIP.schedule: _SCHEDULE.id,
+        _SKIP.scheduled_for: _AT,
+        _SKIP.reason: param("reason"),
+        _SKIP.skipped_at: fn.statement_timestamp(),
+        _SKIP.skipped_by_user: param("user_id"),
+    },
 )
 
 

@@ -10,8 +10,8 @@ from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from homethrive_db.doses.recurrence import find_zone
 from homethrive_db.errors import ValidationError
+from homethrive_db.local_days import find_zone
 
 _DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from homethrive_db.doses.dose_ids import encode_dose_id
 from homethrive_db.enums import ContactRole, DoseStatus, Recurrence
+
+BY_TIME = attrgetter("scheduled_for", "medication_name", "schedule_id")
+"""The order of doses wherever they are listed for a person, as a key to sort by."""
 
 
 class DoseOccurrence(NamedTuple):

@@ -8,16 +8,20 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
 from homethrive_db.enums import Recurrence
+from homethrive_db.local_days import find_zone
 
 # The first and the last date of the calendar have no dose: in UTC it may be outside of it.
 _FIRST_DAY = date.min.toordinal() + 1
 _LAST_DAY = date.max.toordinal() - 1
+
+# Of longer windows nothing is kept: centuries would fill the memory.
+_KEPT_DAYS = 400
 
 
 class Recurring(Protocol):
@@ -86,9 +90,10 @@ class Timetable:
         first = max(since.toordinal() - (clock > since.time()), self._first)
         last = min(until.toordinal() + (clock < until.time()), self._last)
         days = self._days_of_week
+        daily = _kept_daily if last - first <= _KEPT_DAYS else _daily
         return [
             due
-            for due in _daily(self.zone, clock, first, last)
+            for due in daily(self.zone, clock, first, last)
             if since <= due.at < until and (days is None or due.day.isoweekday() in days)
         ]
 
@@ -111,11 +116,13 @@ class Timetable:
         return next((due.day for due in dues if due is not None and due.at == instant), None)
 
 
-@lru_cache(256)
 def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
-    """List the doses of every date, by ordinals; many schedules ask for the same ones in turn."""
+    """List the doses of every date, by ordinals."""
     days = (date.fromordinal(number) for number in range(first, last + 1))
     return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
+
+
+_kept_daily = lru_cache(256)(_daily)  # many schedules ask for the same ones in turn
 
 
 def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
@@ -146,12 +153,3 @@ def occurrences(
     since, until = validation.window(start, end)
     place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
     return [due.at for due in Timetable(schedule, place).between(since, until)]
-
-
-@cache
-def find_zone(name: str) -> ZoneInfo:
-    """Find a zone by its IANA name; zoneinfo's own cache is sure of eight only.
-
-    Raises ValidationError for a name that is not one.
-    """
-    return ZoneInfo(validation.zone(name, "zone"))

@@ -34,7 +34,7 @@ _NOTHING_CAME = SQL("'its workers, or their leases, ended before they said what 
 
 
 def _enqueue() -> Statement:
-    """Insert the reminders of a batch, and count those that are new.
+    """Insert the reminders of a batch, revive those withdrawn, and count both.
 
     They go in by key order, so that two batches cannot deadlock. A schedule or a user that is
     deleted meanwhile is left out, for which their rows are locked as the foreign keys would.
@@ -58,8 +58,40 @@ def _enqueue() -> Statement:
         _TABLE.updated_at,
     )
     new = _TABLE.insert_from(locked, columns).on_conflict_ignore().returning(_TABLE.id).cte("new")
-    counted: Any = Select((new,), (fn.COUNT(SQL("*")),)).with_cte(rows, new)
-    return statement(counted, is_idempotent=True)
+    revived = _revived(rows)
+    added = Select((new,), (new.c.id,)).union_all(Select((revived,), (revived.c.id,)))
+    counted: Any = Select((added.alias("added"),), (fn.COUNT(SQL("*")),))
+    return statement(counted.with_cte(rows, new, revived), is_idempotent=True)
+
+
+def _revived(rows: CTE) -> CTE:
+    """Make pending again what was withdrawn, and is to be reminded of after all."""
+    there: Any = _TABLE.alias("there")
+    # As a scalar subquery and an array, so that PostgreSQL looks each up by index, in the order of
+    # their ids: it would rather read the whole table.
+    withdrawn = there.select(there.id).where(
+        there.schedule == rows.c.schedule_id,
+        there.scheduled_for == rows.c.scheduled_for,
+        there.kind == param("kind"),
+        there.user == rows.c.user_id,
+        there.state == SQL("'withdrawn'"),
+    )
+    fresh = {
+        _TABLE.state: SQL("'pending'"),
+        _TABLE.available_at: _NOW,
+        _TABLE.lease_id: None,
+        _TABLE.attempts: 0,
+        _TABLE.error: None,
+        _TABLE.updated_at: _NOW,
+    }
+    ids = Select((rows,), (withdrawn,))
+    revived: CTE = (
+        _TABLE.update(fresh)
+        .where(_TABLE.id == fn.ANY(fn.ARRAY(ids)), _TABLE.state == SQL("'withdrawn'"))
+        .returning(_TABLE.id)
+        .cte("revived")
+    )
+    return revived
 
 
 ENQUEUE = _enqueue()

@@ -79,15 +79,17 @@ class ReminderLedger:
         longest_pause: timedelta = timedelta(hours=1),
     ) -> None:
         self._db = db
-        self._max_attempts = validation.number(max_attempts, "max_attempts", 100)
+        self._max_attempts = validation.count(max_attempts, "max_attempts", 100)
         self._pause = validation.positive_duration(pause, "pause")
         self._longest_pause = validation.positive_duration(longest_pause, "longest_pause")
 
     def enqueue(self, occurrences: Iterable[FeedOccurrence], kind: str) -> int:
         """Add a reminder of *kind* for each dose and each of its contacts; count the new ones.
 
-        Idempotent: one that is there already, whatever became of it, stays as it is. Of a dose
-        whose schedule or user is deleted there is none. One statement per 1,000 reminders.
+        Idempotent: one that is there already stays as it is, but for one that was withdrawn: it is
+        pending again, and counts as new, since whoever enqueues found that the dose is open after
+        all. Of a dose whose schedule or user is deleted there is none. One statement per 1,000
+        reminders.
 
         *kind* is a name of your own, like ``due`` or ``missed``. Raises ValidationError.
         """
@@ -116,7 +118,7 @@ class ReminderLedger:
         name = validation.reminder_kind(kind)
         values = {
             "kind": name,
-            "limit": validation.number(limit, "limit", CLAIMED_AT_ONCE),
+            "limit": validation.count(limit, "limit", CLAIMED_AT_ONCE),
             "lease_seconds": validation.positive_duration(lease, "lease").total_seconds(),
             "max_attempts": self._max_attempts,
         }

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import click
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.doses.adherence import Adherence, AdherenceFigures
-from homethrive_db.doses.recurrence import find_zone
 from homethrive_db.entities import CareRecipient
 from homethrive_db.errors import NotFoundError, ValidationError
+from homethrive_db.local_days import beginning, find_zone, today
 from homethrive_db.repositories import Repositories
 from homethrive_db.statements import columns, param, statement
 
@@ -62,22 +61,18 @@ def read_report(
     user_id = None if recipient is None else recipient.user_id or recipient.created_by_user_id
     if recipient is None or user_id is None:
         raise NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")
-    zone = find_zone(recipient.timezone)
-    last = last or datetime.now(UTC).astimezone(zone).date()
-    first = first or last - timedelta(days=DAYS - 1)
+    zone = recipient.timezone
+    find_zone(zone)  # one that is not known has no days
+    last = last or today(zone, datetime.now(UTC))
+    try:
+        first = first or last - timedelta(days=DAYS - 1)
+        since, until = (beginning(day, zone) for day in (first, last + timedelta(days=1)))
+    except OverflowError:
+        raise ValidationError.of("dates", "days within the calendar expected") from None
     if first > last:
         raise ValidationError.of("--from", "it must not be after --to")
-    since = _midnight(first, zone, "--from", later=timedelta())
-    until = _midnight(last, zone, "--to", later=timedelta(days=1))
     adherence = Repositories(db).doses.adherence(user_id, recipient.id, since, until, grace=grace)
     return Report(recipient, first, last, adherence)
-
-
-def _midnight(day: date, zone: ZoneInfo, option: str, *, later: timedelta) -> datetime:
-    try:
-        return datetime.combine(day + later, time.min, zone).astimezone(UTC)
-    except OverflowError:
-        raise ValidationError.of(option, "a date inside the calendar expected") from None
 
 
 def table(report: Report) -> Iterator[str]:
@@ -101,15 +96,16 @@ def table(report: Report) -> Iterator[str]:
             yield f"    {dose.medication_name.ljust(_NAME_WIDTH - 2)}{due:%a %-d %b %H:%M}"
 
 
-def percent(rate: float | None) -> str:
-    """Write a rate for a person; never 100 where a dose was missed."""
-    return "none" if rate is None else f"{int(rate * 100)} %"
+def percent(figures: AdherenceFigures) -> str:
+    """Write the rate for a person; never 100 where a dose was missed."""
+    counted = figures.taken + figures.missed
+    return f"{100 * figures.taken // counted} %" if counted else "none"
 
 
 def _row(name: str, figures: AdherenceFigures) -> str:
     cut = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "…"
     counts = (figures.due, figures.taken, figures.late, figures.missed, figures.skipped)
-    return cut.ljust(_NAME_WIDTH) + _cells((*map(str, counts), percent(figures.rate)))
+    return cut.ljust(_NAME_WIDTH) + _cells((*map(str, counts), percent(figures)))
 
 
 def _cells(cells: tuple[str, ...]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,32 +11,19 @@ from homethrive_db import validation
 from homethrive_db.database import Database
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.adherence import GRACE, Adherence, judge
-from homethrive_db.doses.agenda import (
-    Agenda,
-    agendas,
-    days_around,
-    records_window,
-    shifted,
-)
+from homethrive_db.doses.agenda import Agenda, agendas, days_around, records_window, shifted
 from homethrive_db.doses.dose import Dose
 from homethrive_db.doses.dose_ids import decode_dose_id
-from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
 from homethrive_db.doses.records import Skipped, Taken
-from homethrive_db.entities import DoseKey, NewDoseTaken
+from homethrive_db.entities import DoseKey
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.repositories.dose_rows import (
-    ATTEMPTS,
-    inactive,
-    lost_race,
-    no_schedule,
-)
-from homethrive_db.repositories.doses_taken import DoseTakenRepository
+from homethrive_db.repositories.dose_rows import ATTEMPTS, inactive, lost_race, no_schedule
 from homethrive_db.statements import Statement, array
 
 WINDOW = timedelta(days=7)
 """How far ahead ``list_upcoming`` looks unless told otherwise."""
 
-_ORDER = attrgetter("scheduled_for", "medication_name", "schedule_id")
 _OPTIONAL_REASON = validation.optional(validation.skip_reason)
 
 
@@ -56,7 +42,6 @@ class DoseRepository:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._doses_taken = DoseTakenRepository(db)
 
     def list_upcoming(
         self,
@@ -84,7 +69,7 @@ class DoseRepository:
             for agenda in self._agendas(listing, user_id, recipient_id, (since, until))
             for dose in agenda.occurrences(since, until)
         ]
-        found.sort(key=_ORDER)
+        found.sort(key=BY_TIME)
         return found
 
     def adherence(
@@ -104,7 +89,7 @@ class DoseRepository:
         """
         since, until = validation.window(start, end)
         checked_grace = validation.duration(grace, "grace")
-        found = self._agendas(dose_statements.LIST_ALL, user_id, recipient_id, (since, until))
+        found = self._agendas(dose_statements.HISTORY, user_id, recipient_id, (since, until))
         return judge(found, since, until, grace=checked_grace, now=datetime.now(UTC))
 
     def _agendas(
@@ -134,11 +119,9 @@ class DoseRepository:
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")
         dose = self._find(user_id, decode_dose_id(dose_id))
-        if dose.taken is not None:
-            return dose.stored
-        if len(dose.instants) > 1:
+        if dose.taken is None and len(dose.instants) > 1:
             return self._record_locked(user_id, dose.key, at)
-        return self._insert_taken(user_id, dose, at)
+        return self._record(user_id, dose, at)
 
     def skip(self, user_id: str, dose_id: str, *, reason: str | None = None) -> DoseOccurrence:
         """Record that a dose is left out on purpose, and give it as it is stored.
@@ -156,7 +139,7 @@ class DoseRepository:
                 raise _taken(dose.key)
             if dose.skip is not None:
                 return dose.stored
-            if not dose.is_open:
+            if not dose.is_open_at(dose.scheduled_for):
                 raise inactive(dose.key.schedule_id)
             if self._insert_skip(user_id, dose, why):
                 return dose.occurrence(skip=Skipped(dose.scheduled_for, why))
@@ -200,25 +183,31 @@ class DoseRepository:
             self._db.rows(
                 dose_statements.LOCK, {"user_id": user_id, "schedule_id": key.schedule_id}
             )
-            dose = self._find(user_id, key)
+            return self._record(user_id, self._find(user_id, key), at)
+
+    def _record(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence:
+        for _ in range(ATTEMPTS):
             if dose.taken is not None:
                 return dose.stored
-            return self._insert_taken(user_id, dose, at)
+            if not dose.is_open_at(dose.new_record):
+                raise inactive(dose.key.schedule_id)
+            if self._insert_taken(user_id, dose, at):
+                return dose.occurrence(Taken(dose.new_record, at, user_id))
+            dose = self._find(user_id, dose.key)
+        raise lost_race()
 
-    def _insert_taken(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence:
-        new = NewDoseTaken(dose.key.schedule_id, dose.new_record, at)
-        row = self._doses_taken.mark_taken(user_id, new)
-        return dose.occurrence(Taken(row.scheduled_for, row.taken_at, row.taken_by_user_id))
+    def _insert_taken(self, user_id: str, dose: Dose, at: datetime) -> bool:
+        values = {"user_id": user_id, "scheduled_for": dose.new_record, "taken_at": at}
+        return self._insert(dose_statements.INSERT_TAKEN, dose, values)
 
     def _insert_skip(self, user_id: str, dose: Dose, reason: str | None) -> bool:
-        """Record a skip under our own instant; False where somebody else was first."""
-        values = {
-            "user_id": user_id,
-            "schedule_id": dose.key.schedule_id,
-            "scheduled_for": dose.scheduled_for,
-            "reason": reason,
-        }
-        return bool(self._db.rows(dose_statements.INSERT_SKIP, values))
+        values = {"user_id": user_id, "scheduled_for": dose.scheduled_for, "reason": reason}
+        return self._insert(dose_statements.INSERT_SKIP, dose, values)
+
+    def _insert(self, insertion: Statement, dose: Dose, values: dict[str, object]) -> bool:
+        """Insert a record; False where somebody was first, or has changed the schedule."""
+        key = {"schedule_id": dose.key.schedule_id, "day": dose.local_date}
+        return bool(self._db.rows(insertion, {**values, **key}))
 
 
 def _window(start: object, end: object) -> tuple[datetime, datetime]:

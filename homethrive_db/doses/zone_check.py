@@ -21,7 +21,7 @@ from homethrive_db.doses.zones import (
     server_copy,
     system_copy,
 )
-from homethrive_db.repositories.local_days import NODE_ZONE
+from homethrive_db.local_days import NODE_ZONE
 
 
 @dataclass(frozen=True, slots=True)

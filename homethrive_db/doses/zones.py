@@ -77,12 +77,7 @@ _LEVEL = """{name} AS (
 _LEVELS = ",\n".join(
     _LEVEL.format(name=name, wider=wider, end=end, step=step)
     for name, wider, end, step in (
-        (
-            "day",
-            "whole",
-            "%(until)s::timestamptz - interval '24 hours'",
-            "24 hours",
-        ),  # no day of the session's
+        ("day", "whole", "%(until)s::timestamptz - interval '24 hours'", "24 hours"),
         ("hour", "day", "at + interval '23 hours'", "1 hour"),
         ("minute", "hour", "at + interval '59 minutes'", "1 minute"),
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 from peewee import Select, fn
 
-from homethrive_db import models, validation
+from homethrive_db import local_days, models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule, NewSchedule
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.repositories import local_days, schedule_input
+from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.schedule_changes import family, last_active, runs_out
 from homethrive_db.statements import Statement, columns, param, statement
 

@@ -20,9 +20,9 @@ from homethrive_db.entities import (
     ScheduleRevision,
 )
 from homethrive_db.errors import NotFoundError, ValidationError
+from homethrive_db.local_days import today
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_medications, reached_schedules
-from homethrive_db.repositories.local_days import today
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise

@@ -85,7 +85,7 @@ def test_the_feed_is_measured_alone_and_in_shards(homethrive_committed_url):
 
 
 def test_all_ways_to_list_what_is_due_give_the_same():
-    few = ["--rounds", "1", "--repeats", "1"]
+    few = ["--rounds", "2", "--repeats", "1"]
     done = CliRunner().invoke(upcoming.main, few, catch_exceptions=False)
     assert done.exit_code == 0
     assert "three statements by Peewee" in done.output

@@ -134,6 +134,34 @@ def test_doses_before_a_medication_was_set_inactive_still_count(patient):
     assert (total.due, total.taken, total.missed) == (2, 1, 1)
 
 
+def test_a_row_of_after_a_medication_was_set_inactive_is_unmatched(patient):
+    """Nothing was due then, yet somebody says that it was taken: that must not be lost."""
+    for day in (0, 3):
+        patient.take(day)
+    patient.repositories.medications.set_inactive(
+        patient.user_id, patient.medication.id, START + 2 * DAY
+    )
+    found = patient.adherence()
+    assert (found.total.due, found.total.taken) == (2, 1)
+    assert [one.scheduled_for.day for one in found.unmatched] == [5]
+
+
+@pytest.mark.parametrize("change", [{"end_date": date(2025, 5, 31)}, {"start_date": date.max}])
+def test_rows_of_a_schedule_that_has_no_dose_in_the_window_are_unmatched(patient, change):
+    patient.take(2)
+    patient.repositories.medications.set_inactive(patient.user_id, patient.medication.id, END)
+    patient.repositories.schedules.update(patient.user_id, patient.schedule.id, **change)
+    found = patient.adherence()
+    assert (found.doses, [one.scheduled_for.day for one in found.unmatched]) == ((), [4])
+
+
+def test_doses_of_one_time_and_name_come_in_the_order_of_their_ids(patient, homethrive_factory):
+    ids = [patient.schedule.id]
+    ids += [homethrive_factory.schedule(patient.medication, time_of_day="08:00").id for _ in "123"]
+    found = patient.adherence(START, START + DAY)
+    assert [one.dose.schedule_id for one in found.doses] == sorted(ids)
+
+
 def test_a_dose_of_the_node_service_counts_and_is_late_by_its_own_clock(
     homethrive_db, homethrive_factory
 ):

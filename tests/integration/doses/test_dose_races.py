@@ -1,5 +1,6 @@
 """Workers of both services who meet at one dose, each with a connection of its own."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import cycle
@@ -12,10 +13,12 @@ from homethrive_db import (
     DoseStatus,
     NewDoseTaken,
     Repositories,
+    ValidationError,
     create_db,
     encode_dose_id,
 )
-from tests.integration.repositories.test_races import at_once, count
+from tests.integration.repositories.test_races import WAITING, at_once, count
+from tests.waiting import wait_until
 
 ROUNDS = 200
 DAY = date(2025, 6, 4)
@@ -115,3 +118,26 @@ def test_four_who_skip_a_dose_give_one_reason(repositories, ids):
         )
         assert len({one.skip_reason for one in answers}) == 1
     assert count(repositories, "dose_skips") == ROUNDS // 8
+
+
+@pytest.mark.parametrize("settle", ["record", "skip"])
+@pytest.mark.parametrize("zone", [None, "Europe/London"])
+def test_a_dose_is_not_settled_under_a_schedule_that_is_revised_meanwhile(
+    repositories, schedule, homethrive_committed_url, settle, zone
+):
+    """It would be none of that schedule's any more, and be due once more under the new one."""
+    repositories.schedules.update("owner", schedule.id, timezone=zone)
+    dose_id = encode_dose_id(schedule.id, at(DAY, "Europe/London"))
+    other = create_db(homethrive_committed_url)
+    with ThreadPoolExecutor(1) as thread:
+        with other.atomic():
+            new = Repositories(other).schedules.revise("owner", schedule.id, DAY)
+            settled = thread.submit(getattr(repositories.doses, settle), "owner", dose_id)
+            wait_until(lambda: count(repositories, WAITING))
+        with pytest.raises(ValidationError) as caught:
+            settled.result(timeout=60)
+    other.close_all()
+    assert caught.value.code == "NO_SUCH_DOSE"
+    assert count(repositories, "dose_taken") == count(repositories, "dose_skips") == 0
+    new_id = encode_dose_id(new.id, at(DAY, "Europe/London"))
+    assert getattr(repositories.doses, settle)("owner", new_id).status != DoseStatus.SCHEDULED

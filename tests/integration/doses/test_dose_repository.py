@@ -537,6 +537,34 @@ class TestBrokenSchedules:
             assert caught.value.code == "BROKEN_SCHEDULE"
             assert caught.value.details == {"schedule_id": broken.id}
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "medication_schedules SET end_date = '20250-01-01'",
+            "medication_schedules SET start_date = '0001-01-01 BC'",
+            "medication_schedules SET start_date = '-infinity', end_date = 'infinity'",
+            "medications SET is_active = false, inactive_at = '20250-01-01'",
+        ],
+    )
+    def test_a_year_that_python_has_not_is_the_last_or_the_first(
+        self, doses, make, listed, homethrive_db, change
+    ):
+        """A mistyped year of one row must not stop the workers of all."""
+        schedule = make()
+        homethrive_db.execute_sql(f"UPDATE {change}")
+        assert len(listed()) == 7
+        assert doses.record("owner", encode_dose_id(schedule.id, MORNING)).status == "taken"
+
+    def test_a_schedule_that_starts_after_the_last_year_has_no_dose(
+        self, doses, make, listed, homethrive_db
+    ):
+        schedule = make()
+        homethrive_db.execute_sql("UPDATE medication_schedules SET start_date = '20250-01-01'")
+        assert listed() == []
+        with pytest.raises(ValidationError) as caught:
+            doses.record("owner", encode_dose_id(schedule.id, MORNING))
+        assert caught.value.code == "NO_SUCH_DOSE"
+
     def test_a_zone_that_matters_not_breaks_nothing(self, make, listed, homethrive_db):
         make(timezone="Europe/London")
         homethrive_db.execute_sql("UPDATE care_recipients SET timezone = 'Nowhere'")

@@ -1,4 +1,4 @@
-"""Local days: which date it is in a zone, and when one begins.
+"""Local days: how a zone is found, which date it is there, and when one begins.
 
 By Python's zone data, as everywhere. Not by AT TIME ZONE: that raises for a name it does not know,
 which the Node service may have stored, and one such row would fail the whole statement.
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import TYPE_CHECKING
+
+from homethrive_db import validation
+from homethrive_db.errors import ValidationError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -22,9 +26,20 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 
 
+@cache
+def find_zone(name: str) -> ZoneInfo:
+    """Find a zone by its IANA name; zoneinfo's own cache is sure of eight only.
+
+    Raises ValidationError for a name that is not one.
+    """
+    from zoneinfo import ZoneInfo  # slow to import, and needed for local times only
+
+    return ZoneInfo(validation.zone(name, "zone"))
+
+
 def today(zone: str, now: datetime) -> date:
     """Tell the date at *now* in *zone*; in UTC where the zone is not known."""
-    place = _find_zone(zone)
+    place = _known(zone)
     if place is None:
         _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
         return now.date()
@@ -36,7 +51,7 @@ def beginning(day: date, zone: str) -> datetime:
 
     Where the zone is not known, an instant that comes before it in all of them.
     """
-    place = _find_zone(zone)
+    place = _known(zone)
     if place is None:
         _logger.warning("unknown time zone in a stored schedule; its days begin a day early")
         return datetime.combine(day, time.min, UTC) - _DAY
@@ -47,10 +62,8 @@ def beginning(day: date, zone: str) -> datetime:
     return begins
 
 
-def _find_zone(name: str) -> ZoneInfo | None:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # slow to import, and needed here only
-
+def _known(name: str) -> ZoneInfo | None:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return find_zone(name)
+    except ValidationError:
         return None

@@ -175,6 +175,20 @@ def test_a_grace_that_has_grown_waits_for_its_time(homethrive_committed_url, hom
     assert json.loads(state.read_text())["since"] == place["since"]
 
 
+@pytest.mark.parametrize("program", ["remind.py", "missed.py"])
+def test_what_was_settled_long_ago_is_deleted(homethrive_committed_url, home, tmp_path, program):
+    """Else the ledger of whoever runs one of the workers grows for ever."""
+    with home.atomic():
+        home.execute_sql(
+            """INSERT INTO dose_reminders (schedule_id, scheduled_for, kind, user_id, state)
+            SELECT id, now() - interval '31 days', 'old', 'owner', 'sent'
+            FROM medication_schedules"""
+        )
+    with worker(program, homethrive_committed_url, tmp_path) as process:
+        wait_until(lambda: ("old", "sent") not in states(home))
+        assert end(process)[0] == 0
+
+
 def test_what_the_documentation_shows_of_reminders_works(homethrive_committed_url, home, tmp_path):
     page = EXAMPLES.parent.joinpath("docs/doses.md").read_text(encoding="utf-8")
     (code,) = (one for one in re.findall(r"```python\n(.*?)```", page, re.S) if "ledger" in one)

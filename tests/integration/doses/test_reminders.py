@@ -285,6 +285,31 @@ def test_a_reminder_of_no_use_any_more_is_withdrawn(home, happen, kind):
     assert home.claim(kind) == []
 
 
+def test_what_was_withdrawn_is_reminded_of_once_it_is_open_again(home):
+    """Somebody ticked off the wrong dose, and took that back."""
+    home.enqueue(days=2, users=("owner", "carer"))
+    (first, *_) = home.occurrences()
+    take(home)
+    assert len(home.claim()) == 2
+    home.doses.undo("owner", first.dose.dose_id)
+    assert home.claim() == []
+    assert home.enqueue(days=2, users=("owner", "owner")) == 1
+    assert home.enqueue(days=2, users=("owner", "owner")) == 0
+    (reminder,) = home.claim()
+    assert (reminder.contact.user_id, reminder.dose.dose_id) == ("owner", first.dose.dose_id)
+    assert reminder.attempts == 1
+    assert home.states() == {"pending": 3, "withdrawn": 1}
+
+
+def test_a_kind_does_not_revive_another(home):
+    home.enqueue()
+    take(home)
+    assert home.claim() == []
+    home.doses.undo("owner", home.occurrences()[0].dose.dose_id)
+    assert home.enqueue(kind="missed") == 1
+    assert home.claim() == []
+
+
 def test_a_dose_taken_at_the_instant_of_the_node_service_needs_no_reminder(homethrive_db):
     """It reads a schedule without a zone in New York's, whatever the recipient's."""
     home = Home(homethrive_db)
