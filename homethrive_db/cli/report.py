@@ -43,5 +43,6 @@ def report(
     for line in table(found):
         click.echo(line)
     if html is not None:
+        html.touch(mode=0o600)  # health data: nobody else's
         html.write_text(page(found), encoding="utf-8")
         click.echo(f"\n  Wrote {html}")

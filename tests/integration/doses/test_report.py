@@ -79,6 +79,7 @@ def test_the_calendar_stands_alone_and_shows_each_dose(
     path = tmp_path / "calendar.html"
     done = report(homethrive_committed_url, recipient.id, "--html", path)
     assert f"Wrote {path}" in done.stdout
+    assert path.stat().st_mode & 0o077 == 0
     page = Page(path.read_text(encoding="utf-8"))
     assert page.loads == []
     assert NAME in "".join(page.text)
