@@ -19,3 +19,11 @@ def run_command(*arguments, url=None, folder=None, **variables):
         check=False,
         timeout=120,
     )
+
+
+def unmeasured():
+    """Give an environment for a process to be interrupted, in which coverage measures nothing.
+
+    An interrupt may find it with its own lock in hand, which nobody would let go of any more.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

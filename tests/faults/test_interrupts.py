@@ -1,7 +1,6 @@
 """Signals, whose handlers run anywhere between two steps of the thread that they interrupt."""
 
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import peewee
 import pytest
 
 import homethrive_db
+from tests.process import unmeasured
 
 TRACED = (homethrive_db.__path__[0], peewee.__file__)
 
@@ -141,12 +141,11 @@ def test_a_slot_whose_taker_was_interrupted_is_found_again(url, make_db):
 
 
 def test_interrupts_lose_no_slot_and_mix_none_up(url):
-    """In a process of its own: what measures coverage does not survive such interrupts."""
-    environment = {name: os.environ[name] for name in os.environ if "COVERAGE" not in name}
+    """In a process of its own, which nothing else has a hand in."""
     program = Path(__file__).with_name("interrupted.py")
     done = subprocess.run(
         [sys.executable, program, url],
-        env=environment,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.migrations import NAMES
-from tests.process import PROGRAM, run_command
+from tests.process import PROGRAM, run_command, unmeasured
 
 
 def said(output):
@@ -74,7 +74,11 @@ def test_demos_that_start_at_once_do_not_meet(fresh_home):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_cut_short_leaves_no_server(fresh_home, number):
     with subprocess.Popen(
-        [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=unmeasured(),
     ) as process:
         while "Migrations" not in process.stdout.readline():
             pass
@@ -94,6 +98,7 @@ def in_its_own_group(fresh_home):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=unmeasured(),
         start_new_session=True,
     ) as process:
         yield process

@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 
 from tests.events import DUE, event, lines
+from tests.process import unmeasured
 
 
 class Command:
@@ -32,10 +33,11 @@ class Command:
         )
 
     def start(self, *arguments):
+        """Start what is about to be cut short."""
         return subprocess.Popen(
             [*self.arguments, *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env={**unmeasured(), "DATABASE_URL": self.environment["DATABASE_URL"]},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
