@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -121,6 +122,15 @@ class _Plan(NamedTuple):
     end_date: date | None
 
 
+@lru_cache(4096)
+def _pattern(
+    recurrence: str, time_of_day: str, days: tuple[int, ...] | None
+) -> tuple[Recurrence, time, tuple[int, ...] | None]:
+    """Read what many schedules have in common."""
+    checked = None if days is None else validation.days_of_week(days)
+    return _RECURRENCES[recurrence], time.fromisoformat(time_of_day), checked
+
+
 class Agenda:
     """One schedule as stored, with its records around a window.
 
@@ -133,20 +143,21 @@ class Agenda:
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
         is_active, inactive_at, taken, skips = row[13:17]
-        days = None if days is None else validation.days_of_week(days)
-        self._plan = _Plan(
-            _RECURRENCES[recurrence], time.fromisoformat(time_of_day), days, start, end
-        )
+        try:
+            pattern = _pattern(recurrence, time_of_day, None if days is None else tuple(days))
+        except TypeError:  # an array of arrays is no key
+            raise validation.wrong_days() from None
+        self._plan: _Plan = _NEW(_Plan, (*pattern, start, end))
         zone = recipient_zone if timezone is None else timezone
         self._own = Timetable(self._plan, find_zone(zone))
         self._follows_recipient = timezone is None
-        self.told: tuple[Any, ...] = (*told, *self._plan[:3], zone)
+        self.told: tuple[Any, ...] = (*told, *pattern, zone)
         """The first ten fields of each of its occurrences."""
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
-        self.taken = read_taken(taken or ())
-        self.skips = read_skips(skips or ())
+        self.taken = read_taken(taken) if taken else []
+        self.skips = read_skips(skips) if skips else []
 
-    def between(self, since: datetime, until: datetime) -> list[Due]:
+    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
         dues = self._own.between(since, until)
         if self._inactive_at is not None:

@@ -7,6 +7,7 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -20,8 +21,8 @@ from homethrive_db.local_days import find_zone
 _FIRST_DAY = date.min.toordinal() + 1
 _LAST_DAY = date.max.toordinal() - 1
 
-# Of longer windows nothing is kept: centuries would fill the memory.
-_KEPT_DAYS = 400
+# Of longer windows nothing is kept: it would fill the memory.
+_KEPT_DAYS = 10
 
 
 class Recurring(Protocol):
@@ -79,7 +80,7 @@ class Timetable:
         self._first = max(start.toordinal(), _FIRST_DAY)
         self._last = _LAST_DAY if end is None else min(end.toordinal(), _LAST_DAY)
 
-    def between(self, since: datetime, until: datetime) -> list[Due]:
+    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
         """List the doses from *since* (inclusive) to *until* (exclusive), both in UTC, in order.
 
         The cost is that of the window, however long ago the schedule began. A zone is less than a
@@ -89,13 +90,8 @@ class Timetable:
         clock = self._clock
         first = max(since.toordinal() - (clock > since.time()), self._first)
         last = min(until.toordinal() + (clock < until.time()), self._last)
-        days = self._days_of_week
-        daily = _kept_daily if last - first <= _KEPT_DAYS else _daily
-        return [
-            due
-            for due in daily(self.zone, clock, first, last)
-            if since <= due.at < until and (days is None or due.day.isoweekday() in days)
-        ]
+        dues = _kept_dues if last - first <= _KEPT_DAYS else _dues
+        return dues(self.zone, clock, self._days_of_week, (first, last), (since, until))
 
     def on(self, day: date) -> Due | None:
         """Give the dose of a local date; None where that has none."""
@@ -116,13 +112,27 @@ class Timetable:
         return next((due.day for due in dues if due is not None and due.at == instant), None)
 
 
-def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
-    """List the doses of every date, by ordinals."""
+def _dues(
+    zone: ZoneInfo,
+    clock: time,
+    days_of_week: tuple[int, ...] | None,
+    dates: tuple[int, int],
+    window: tuple[datetime, datetime],
+) -> tuple[Due, ...]:
+    """List the doses of a window among those of some dates, the ordinals of first and last."""
+    first, last = dates
+    since, until = window
     days = (date.fromordinal(number) for number in range(first, last + 1))
-    return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
+    return tuple(
+        due
+        for day in days
+        if (days_of_week is None or day.isoweekday() in days_of_week)
+        and (due := _due(zone, clock, day)) is not None
+        and since <= due.at < until
+    )
 
 
-_kept_daily = lru_cache(256)(_daily)  # many schedules ask for the same ones in turn
+_kept_dues = lru_cache(8_192)(_dues)  # many schedules ask for the same ones
 
 
 def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
