@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from peewee import SQL, Case, Select, Value, fn
+from peewee import JOIN, SQL, Case, Select, Value, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database
@@ -20,39 +20,47 @@ KEPT = 10_000
 
 KEPT_SECONDS = 60.0
 
-_RECIPIENT, _ACCESS = models.CareRecipient, models.CaregiverAccess
-_NO_INSTANT, _NO_ID = SQL("NULL::timestamptz"), SQL("NULL::uuid")
+_RECIPIENT, _ACCESS, _USER = models.CareRecipient, models.CaregiverAccess, models.User
 
 
 def _contacts() -> Statement:
-    """Select the contacts of some recipients, each one's in their order."""
+    """Select the contacts of some recipients, each one's in their order.
+
+    Lateral, or PostgreSQL reads whole tables from a thousand recipients on.
+    """
     asked = input_rows("asked", recipient_id="uuid")
+    own: Any = _RECIPIENT.alias("own")
+    own_name = own.select(own.display_name).where(own.user == _USER.clerk_user_id)
+    people = _people()
+    shown = (fn.COALESCE(own_name, _USER.display_name), _USER.email)
+    return statement(
+        Select((asked,), (asked.c.position, people.c.user_id, people.c.role, *shown))
+        .join(_RECIPIENT, on=_RECIPIENT.id == asked.c.recipient_id)
+        .join(people, JOIN.LEFT_LATERAL, on=SQL("true"))
+        .join(_USER, on=_USER.clerk_user_id == people.c.user_id)
+        .order_by(people.c.since.asc(nulls="first"), people.c.access_id)
+        .with_cte(asked)
+    )
+
+
+def _people() -> Any:
+    """Select who is to be told of the doses of a recipient."""
     role = Case(
         None, [(_RECIPIENT.user.is_null(), ContactRole.CREATOR)], default=ContactRole.RECIPIENT
     )
-    first = (asked.c.position, fn.COALESCE(_RECIPIENT.user, _RECIPIENT.created_by_user), role)
-    caregiver = (asked.c.position, _ACCESS.caregiver_user, Value(ContactRole.CAREGIVER))
-    recipients = Select((asked,), (*first, _NO_INSTANT, _NO_ID)).join(
-        _RECIPIENT, on=_RECIPIENT.id == asked.c.recipient_id
+    first: Any = Select(
+        (),
+        (
+            fn.COALESCE(_RECIPIENT.user, _RECIPIENT.created_by_user).alias("user_id"),
+            role.alias("role"),
+            SQL("NULL::timestamptz").alias("since"),
+            SQL("NULL::uuid").alias("access_id"),
+        ),
     )
-    caregivers = (
-        Select((asked,), (*caregiver, _ACCESS.created_at, _ACCESS.id))
-        .join(_RECIPIENT, on=_RECIPIENT.id == asked.c.recipient_id)
-        .join(_ACCESS, on=_ACCESS.recipient_user == _RECIPIENT.user)
-        .where(_ACCESS.status == AccessStatus.APPROVED)
-    )
-    people = recipients.union_all(caregivers).cte(
-        "people", columns=("position", "user_id", "role", "since", "access_id")
-    )
-    own: Any = models.CareRecipient.alias("own")
-    shown = (fn.COALESCE(own.display_name, models.User.display_name), models.User.email)
-    return statement(
-        Select((people,), (people.c.position, people.c.user_id, people.c.role, *shown))
-        .join(models.User, on=models.User.clerk_user_id == people.c.user_id)
-        .left_outer_join(own, on=own.user == models.User.clerk_user_id)
-        .order_by(people.c.since.asc(nulls="first"), people.c.access_id)
-        .with_cte(asked, people)
-    )
+    caregivers = _ACCESS.select(
+        _ACCESS.caregiver_user, Value(ContactRole.CAREGIVER), _ACCESS.created_at, _ACCESS.id
+    ).where(_ACCESS.recipient_user == _RECIPIENT.user, _ACCESS.status == AccessStatus.APPROVED)
+    return first.union_all(caregivers).alias("people")
 
 
 _CONTACTS = _contacts()
@@ -60,37 +68,39 @@ _CONTACTS = _contacts()
 _ROLES = {str(role): role for role in ContactRole}
 
 
-def list_contacts(db: Database, recipient_ids: Collection[UUID]) -> dict[UUID, tuple[Contact, ...]]:
+class RecentContacts:
+    """Contacts, read once for the doses of a recipient that follow each other in a feed.
+
+    They are as old as a minute at most. Found by the number of the recipient's id: to hash a UUID,
+    and to compare it, is Python.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[int, tuple[Contact, ...]] = {}
+        self._since = 0.0
+
+    def of(self, recipient_ids: Iterable[UUID]) -> dict[int, tuple[Contact, ...]]:
+        """Give the contacts of each care recipient, and perhaps of others."""
+        now = time.monotonic()
+        if len(self._known) > KEPT or now - self._since > KEPT_SECONDS:
+            self._known, self._since = {}, now
+        asked = {one.int: one for one in recipient_ids}
+        if unknown := [one for number, one in asked.items() if number not in self._known]:
+            self._known |= _list_contacts(self._db, unknown)
+        return self._known
+
+
+def _list_contacts(db: Database, recipient_ids: Sequence[UUID]) -> dict[int, tuple[Contact, ...]]:
     """Give the contacts of each care recipient.
 
     First the recipient, where they sign in, else who created the profile; then the approved
     caregivers, by when they got their access. One statement; behind a proxy, as many as it takes.
     """
-    found: dict[UUID, list[Contact]] = {one: [] for one in recipient_ids}
-    for portion in portions(db, _CONTACTS, list(found), array_bytes):
+    found: dict[int, tuple[Contact, ...]] = {one.int: () for one in recipient_ids}
+    for portion in portions(db, _CONTACTS, recipient_ids, array_bytes):
         for position, user_id, role, name, email in db.rows(
             _CONTACTS, {"recipient_id": array(portion)}
         ):
-            found[portion[position - 1]].append(Contact(user_id, _ROLES[role], name, email))
-    return {one: tuple(contacts) for one, contacts in found.items()}
-
-
-class RecentContacts:
-    """Contacts, read once for the doses of a recipient that follow each other in a feed.
-
-    They are as old as a minute at most.
-    """
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._known: dict[UUID, tuple[Contact, ...]] = {}
-        self._since = 0.0
-
-    def of(self, recipient_ids: set[UUID]) -> dict[UUID, tuple[Contact, ...]]:
-        """Give the contacts of each care recipient, and perhaps of others."""
-        now = time.monotonic()
-        if len(self._known) > KEPT or now - self._since > KEPT_SECONDS:
-            self._known, self._since = {}, now
-        if unknown := [one for one in recipient_ids if one not in self._known]:
-            self._known |= list_contacts(self._db, unknown)
-        return self._known
+            found[portion[position - 1].int] += (Contact(user_id, _ROLES[role], name, email),)
+    return found

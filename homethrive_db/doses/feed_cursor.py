@@ -5,55 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
-from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.local_windows import Span
+from homethrive_db.doses.feed_places import Place
 from homethrive_db.errors import ValidationError
-
-_FIRST_ID, _LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
-
-
-class Position(NamedTuple):
-    """A place among the schedules of a zone."""
-
-    time_of_day: str
-    schedule_id: UUID
 
 
 class Cursor(NamedTuple):
-    """The key of a dose, in the order of its parts."""
+    """The key of a dose."""
 
-    zone: str | None
-    """The schedule's own; None, which comes last, for one that follows its recipient's."""
-    time_of_day: str
-    schedule_id: UUID
+    place: Place
     scheduled_for: datetime
-
-
-def start_of(span: Span, after: Cursor | None) -> Position | None:
-    """Tell where to begin a span; None where all of it is past.
-
-    That may be the schedule of the cursor's own dose, since it may have later ones.
-    """
-    first = Position(span.first, _FIRST_ID)
-    if after is None or _rank(span.zone) > _rank(after.zone):
-        return first
-    if span.zone != after.zone or span.last <= after.time_of_day:
-        return None
-    return max(first, Position(after.time_of_day, after.schedule_id))
-
-
-def behind(position: Position) -> Position:
-    """Give the first place behind a schedule."""
-    time_of_day, schedule_id = position
-    if schedule_id == _LAST_ID:
-        return Position(f"{time_of_day}:", _FIRST_ID)
-    return Position(time_of_day, UUID(int=schedule_id.int + 1))
-
-
-def _rank(zone: str | None) -> tuple[bool, str]:
-    return zone is None, zone or ""
 
 
 def window_text(since: datetime, until: datetime) -> str:
@@ -61,10 +23,9 @@ def window_text(since: datetime, until: datetime) -> str:
     return f"{since.isoformat()}/{until.isoformat()}"
 
 
-def write_cursor(window: str, cursor: Cursor) -> str:
-    """Write the cursor of a dose. The zone comes last, since it may have slashes."""
-    zone, time_of_day, schedule_id, at = cursor
-    return f"{window}/{_text(at)}/{time_of_day}/{schedule_id.hex}/{zone or ''}"
+def cursor_text(window: str, place: str, at: datetime) -> str:
+    """Write the cursor of a dose in a window, *place* as text."""
+    return f"{window}/{_text(at)}/{place}"
 
 
 @lru_cache(256)
@@ -73,15 +34,13 @@ def _text(instant: datetime) -> str:
     return instant.isoformat()
 
 
-def read_cursor(text: object, window: str) -> Cursor:
+def read_cursor(text: object, window: str, order: type[Place]) -> Cursor:
     """Read a cursor of a window. Raises ValidationError for any other text."""
     checked = validation.text(text, "after")
     try:
-        at, time_of_day, schedule_id, zone = checked.removeprefix(f"{window}/").split("/", 3)
-        validation.time_of_day(time_of_day)
-        instant = datetime.fromisoformat(at).astimezone(UTC)
-        cursor = Cursor(zone or None, time_of_day, UUID(schedule_id), instant)
-        is_sound = write_cursor(window, cursor) == checked
+        at, place = checked.removeprefix(f"{window}/").split("/", 1)
+        cursor = Cursor(order.read(place), datetime.fromisoformat(at).astimezone(UTC))
+        is_sound = cursor_text(window, str(cursor.place), cursor.scheduled_for) == checked
     except (ValueError, OverflowError, ValidationError):
         is_sound = False
     if not is_sound:

@@ -13,7 +13,7 @@ from peewee import Select, Tuple, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database
-from homethrive_db.doses.feed_cursor import Position, behind
+from homethrive_db.doses.feed_places import Position, behind
 from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.doses.local_windows import Span, known_zone, local_spans, minutes_of
 from homethrive_db.statements import (

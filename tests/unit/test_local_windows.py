@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homethrive_db import NewSchedule, occurrences
-from homethrive_db.doses.feed_cursor import Cursor, Position, behind, start_of
+from homethrive_db.doses.feed_places import ClockPlace, Position, behind, start_of
 from homethrive_db.doses.local_windows import WHOLE_DAY, Span, local_minutes, local_spans
 from tests.unit.test_recurrence import DAY, MINUTE, TIMES, ZONES, clock_of
 
@@ -21,7 +21,7 @@ LONG_AGO = datetime(1, 1, 1).date()
 @st.composite
 def windows(draw):
     """Draw a zone, and a window near one of its changes or anywhere."""
-    zone = draw(st.sampled_from(ZONES))
+    zone = draw(st.sampled_from(sorted(set(ZONES) - {"Factory"})))  # no place: a schedule has none
     changes = clock_of(zone).changes
     start = draw(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)))
     if changes and draw(st.booleans()):
@@ -75,7 +75,7 @@ def test_an_unknown_zone_has_the_whole_day():
 
 
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
-BERLIN = Cursor("Europe/Berlin", "08:00", UUID(int=7), NOON)
+BERLIN = ClockPlace("Europe/Berlin", "08:00", UUID(int=7))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_span_begins_with_what_is_behind_the_cursor(span, start):
 
 
 def test_what_has_no_zone_is_behind_all_that_have_one():
-    cursor = BERLIN._replace(zone=None)
-    assert start_of(Span("UTC", "00:00", "24:00"), cursor) is None
-    assert start_of(WHOLE_DAY, cursor) == Position("08:00", UUID(int=7))
+    place = BERLIN._replace(zone=None)
+    assert start_of(Span("UTC", "00:00", "24:00"), place) is None
+    assert start_of(WHOLE_DAY, place) == Position("08:00", UUID(int=7))
 
 
 def test_behind_the_last_id_comes_the_next_time_of_day():

@@ -7,7 +7,7 @@ import sys
 import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -30,7 +30,7 @@ from homethrive_db import (
     create_db,
     occurrences,
 )
-from homethrive_db.doses import agenda, feed_followers
+from homethrive_db.doses import agenda, contacts, feed_followers
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
@@ -160,13 +160,22 @@ class World:
 
     def due(self, start, end):
         """List what is due, in the order of the feed."""
+        place = recipient_place if end - start >= 12 * HOUR else clock_place
         keys = [
-            (one.own_zone is None, one.own_zone or "", one.schedule.time_of_day, one.id, at)
+            (*place(one), one.id, at)
             for one in self.schedules
             for at in one.due(start, end)
             if (one.id, at) not in self.settled
         ]
         return [(schedule_id, at) for *_, schedule_id, at in sorted(keys)]
+
+
+def clock_place(stored):
+    return stored.own_zone is None, stored.own_zone or "", stored.schedule.time_of_day
+
+
+def recipient_place(stored):
+    return (stored.recipient_id,)
 
 
 def row_of(one):
@@ -202,7 +211,11 @@ NEAR_CHANGES = st.builds(
 STARTS = NEAR_CHANGES | st.datetimes(
     datetime(2024, 12, 1), datetime(2026, 1, 31), timezones=st.just(UTC)
 )
-LENGTHS = st.just(15 * MINUTE) | st.timedeltas(timedelta(), 30 * HOUR) | st.just(5 * DAY)
+LENGTHS = (
+    st.sampled_from([15 * MINUTE, 12 * HOUR - MINUTE, 12 * HOUR, 5 * DAY])
+    | st.timedeltas(timedelta(), 12 * HOUR)
+    | st.timedeltas(timedelta(), 30 * HOUR)
+)
 
 
 @settings(max_examples=40)
@@ -235,13 +248,14 @@ def test_shards_share_the_doses_of_all_recipients(world, start, length, count):
         assert keys(shard) == [key for key in whole if key in set(keys(shard))]
 
 
-def test_it_goes_on_behind_every_cursor(world):
-    """Also between the doses of one schedule."""
-    window = CHANGES[0] - 26 * HOUR, CHANGES[0] + 26 * HOUR
+@pytest.mark.parametrize("length", [11 * HOUR, 52 * HOUR], ids=["by clock", "by recipient"])
+def test_it_goes_on_behind_every_cursor(world, length):
+    """In the longer window also between the doses of one schedule."""
+    window = CHANGES[0] - length / 2, CHANGES[0] + length / 2
     whole = list(world.feed.due(*window))
     assert keys(whole) == world.due(*window)
-    assert len({one.dose.schedule_id for one in whole}) < len(whole)
-    assert len({one.cursor for one in whole}) == len(whole) > 100
+    assert (len({one.dose.schedule_id for one in whole}) < len(whole)) == (length > DAY)
+    assert len({one.cursor for one in whole}) == len(whole) > 30
     for place in range(0, len(whole), 11):
         cursor = whole[place].cursor
         assert cursor.isascii()
@@ -305,7 +319,7 @@ def test_a_dose_goes_with_everything_that_is_known_of_it(homethrive_factory, fee
     assert dose.medication_name
 
 
-def test_the_order_is_by_zone_and_local_time_and_schedules_without_a_zone_come_last(
+def test_a_short_window_goes_by_zone_and_local_time_and_schedules_without_a_zone_come_last(
     homethrive_factory, feed
 ):
     medication = homethrive_factory.medication(homethrive_factory.own_profile(timezone="UTC"))
@@ -314,9 +328,20 @@ def test_the_order_is_by_zone_and_local_time_and_schedules_without_a_zone_come_l
         return homethrive_factory.schedule(medication, time_of_day=time(hour), timezone=zone).id
 
     last, second, first, third = (
-        make(0, None), make(8, "Europe/Berlin"), make(20, "Asia/Tokyo"), make(9, "Europe/Berlin"),
+        make(12, None), make(18, "Europe/Rome"), make(23, "Asia/Tokyo"), make(19, "Europe/Rome"),
     )  # fmt: skip
-    assert schedule_ids(feed.due(NOON, NOON + DAY)) == [first, second, third, last]
+    assert schedule_ids(feed.due(NOON, NOON + 11 * HOUR)) == [first, second, third, last]
+
+
+def test_a_long_window_goes_by_recipient(homethrive_factory, feed):
+    profiles = [homethrive_factory.own_profile() for _ in range(3)]
+    made = [
+        (profile.id, homethrive_factory.schedule(homethrive_factory.medication(profile)).id)
+        for profile in profiles * 3
+    ]
+    in_order = [schedule_id for _, schedule_id in sorted(made)]
+    assert schedule_ids(feed.due(NOON, NOON + DAY)) == in_order
+    assert schedule_ids(feed.due(NOON, NOON + 3 * DAY))[::3] == in_order
 
 
 def test_a_dose_that_is_taken_or_skipped_is_neither_due_nor_missed(
@@ -570,11 +595,12 @@ def test_a_page_is_two_statements_and_no_more(watched):
 
 def test_no_connection_is_held_between_pages(watched):
     db = watched()
-    doses = DoseFeed(db, page_size=10).due(NOON, NOON + DAY)
-    for _ in range(25):
-        next(doses)
-        assert db.stats().in_use == 0
-    doses.close()
+    for length in (HOUR, DAY):
+        doses = DoseFeed(db, page_size=10).due(NOON, NOON + length)
+        for _ in range(25):
+            next(doses)
+            assert db.stats().in_use == 0
+        doses.close()
 
 
 def test_behind_a_proxy_every_statement_is_short(watched, crowd):
@@ -596,13 +622,15 @@ def test_behind_a_proxy_every_statement_is_short(watched, crowd):
     assert max(map(len, Cursor.sent)) <= 16_000
 
 
-def test_memory_is_that_of_a_page(crowd, monkeypatch):
+@pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
+def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     monkeypatch.setattr(feed_followers, "KEYS", 500)
+    monkeypatch.setattr(contacts, "KEPT", 500)
     db = create_db(crowd)
     feed = DoseFeed(db, page_size=100)
-    sum(1 for _ in feed.due(NOON, NOON + MINUTE))
+    sum(1 for _ in feed.due(NOON, NOON + length))  # fills what is kept for all feeds
     tracemalloc.start()
-    found = sum(1 for _ in feed.due(NOON, NOON + 11 * HOUR))
+    found = sum(1 for _ in feed.due(NOON, NOON + length))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     db.close_all()
@@ -616,16 +644,45 @@ def nodes(plan):
         yield from nodes(child)
 
 
-@pytest.mark.parametrize("options", [{}, {"shard": (0, 2)}], ids=["all", "shard"])
-def test_a_page_reads_the_index_in_its_order(watched, options):
-    """No sort and no other schedules: what it costs is the page, whatever the table holds."""
+SHARDS = pytest.mark.parametrize("options", [{}, {"shard": (0, 2)}], ids=["all", "shard"])
+
+
+def plans_of_pages(db, length, options):
+    """Explain the first pages of a feed."""
+    page_size = 20
+    Cursor.sent.clear()
+    doses = DoseFeed(db, page_size=page_size).due(NOON, NOON + length, **options)
+    list(islice(doses, 2 * page_size))
+    pages = [one for one in Cursor.sent if b"LIMIT 20" in one]
+    for page in pages[:2]:
+        cursor = db.execute_sql(f"EXPLAIN (FORMAT JSON) {page.decode()}")
+        yield list(nodes(cursor.fetchone()[0][0]["Plan"]))
+
+
+@SHARDS
+def test_a_page_by_clock_reads_the_index_in_its_order(watched, options):
+    """No sort and no other schedules: what it costs is the page, however many the zone has."""
     db = watched()
-    list(DoseFeed(db, page_size=20).due(NOON, NOON + DAY, **options))
-    pages = [one for one in Cursor.sent if b"LIMIT" in one and b"ORDER BY" in one]
-    for page in (pages[0], pages[-1]):
-        with db.connection_context():
-            cursor = db.execute_sql(f"EXPLAIN (FORMAT JSON) {page.decode()}")
-            plan = list(nodes(cursor.fetchone()[0][0]["Plan"]))
-        assert "Sort" not in {one["Node Type"] for one in plan}
-        (read,) = [one for one in plan if one.get("Relation Name") == "medication_schedules"]
-        assert read["Index Name"] == "medication_schedules_timezone_time_of_day_id_idx"
+    with db.atomic() as block:
+        db.execute_sql("UPDATE medication_schedules SET timezone = 'UTC'")
+        db.execute_sql("ANALYZE medication_schedules")
+        for plan in plans_of_pages(db, 11 * HOUR, options):
+            assert "Sort" not in {one["Node Type"] for one in plan}
+            (read,) = [one for one in plan if one.get("Relation Name") == "medication_schedules"]
+            assert read["Index Name"] == "medication_schedules_timezone_time_of_day_id_idx"
+        block.rollback()
+
+
+@SHARDS
+def test_a_page_by_recipient_reads_their_index_in_its_order(watched, options):
+    """Sorted are the schedules of one recipient at a time, and no table is read as a whole."""
+    db = watched()
+    with db.connection_context():
+        for plan in plans_of_pages(db, DAY, options):
+            assert "Sort" not in {one["Node Type"] for one in plan}
+            (sort,) = [one for one in plan if one["Node Type"] == "Incremental Sort"]
+            assert len(sort["Presorted Key"]) == 1
+            read = {one["Relation Name"]: one for one in plan if "Relation Name" in one}
+            assert "id >= " in read["care_recipients"]["Index Cond"]
+            assert "recipient_id " in read["medications"]["Index Cond"]
+            assert "medication_id = " in read["medication_schedules"]["Index Cond"]

@@ -1,9 +1,8 @@
-"""The pages of a feed: schedules that may have doses in a window, in its order."""
+"""A feed by zone and local time of day: for short windows, which the index narrows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -11,9 +10,9 @@ from peewee import SQL, Select, Tuple, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database, Row
-from homethrive_db.doses.agenda import AGENDA
-from homethrive_db.doses.feed_cursor import Cursor, Position, behind, start_of
 from homethrive_db.doses.feed_followers import follower_places
+from homethrive_db.doses.feed_places import ClockPlace, Position, behind, start_of
+from homethrive_db.doses.feed_rows import ID, ROW, TIME_OF_DAY, joined
 from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.doses.local_windows import WHOLE_DAY, Span, local_spans
 from homethrive_db.statements import (
@@ -26,19 +25,7 @@ from homethrive_db.statements import (
     statement,
 )
 
-_SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
-_RECIPIENT = models.CareRecipient
-
-ID, TIME_OF_DAY, ZONE = (
-    next(place for place, one in enumerate(AGENDA) if one is column)  # == makes an expression
-    for column in (_SCHEDULE.id, _SCHEDULE.time_of_day, _SCHEDULE.timezone)
-)
-"""Where a row has the key of the feed's order."""
-
-_ROW = (*AGENDA, _RECIPIENT.display_name)
-
-_LONG = timedelta(hours=12)
-"""In so long a window most times of day are in it: recipients' zones narrow little."""
+_SCHEDULE, _RECIPIENT = models.MedicationSchedule, models.CareRecipient
 
 
 def _zones() -> Statement:
@@ -62,22 +49,13 @@ def _zones() -> Statement:
 _ZONES = _zones()
 
 
-def _rows(source: Any, *conditions: Any) -> Any:
-    """Select what an agenda reads, and the recipient's name, of schedules."""
-    return (
-        source.join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
-        .join(_RECIPIENT, on=_MEDICATION.recipient == _RECIPIENT.id)
-        .where(*conditions)
-    )
-
-
-def _page(*, follows: bool, is_sharded: bool) -> Statement:
-    """Select the next schedules of a span; those without a zone are of any."""
+def _page(*, is_sharded: bool) -> Statement:
+    """Select the next schedules of a span."""
     place = (_SCHEDULE.time_of_day, _SCHEDULE.id)
     return statement(
-        _rows(
-            _SCHEDULE.select(*_ROW),
-            _SCHEDULE.timezone.is_null() if follows else _SCHEDULE.timezone == param("zone"),
+        joined(_SCHEDULE.select(*ROW))
+        .where(
+            _SCHEDULE.timezone == param("zone"),
             _SCHEDULE.time_of_day >= param("from_time"),
             _SCHEDULE.time_of_day < param("until_time"),
             Tuple(*place) >= Tuple(param("from_time"), param("from_id", "uuid")),
@@ -85,47 +63,34 @@ def _page(*, follows: bool, is_sharded: bool) -> Statement:
             IS_OPEN,
             *([IS_IN_SHARD] if is_sharded else []),
         )
-        # Of one zone, but without it IS NULL would not take the index's order.
-        .order_by(_SCHEDULE.timezone, *place)
+        .order_by(*place)
         .limit(param("limit"))
     )
 
 
-_PAGES = {
-    (follows, is_sharded): _page(follows=follows, is_sharded=is_sharded)
-    for follows in (False, True)
-    for is_sharded in (False, True)
-}
+_PAGES = {is_sharded: _page(is_sharded=is_sharded) for is_sharded in (False, True)}
 
 
 def _page_of() -> Statement:
     """Select schedules by their places; one that has moved meanwhile is not there."""
     page = input_rows("page", time_of_day="text", id="uuid")
     is_there = _SCHEDULE.timezone.is_null() & (_SCHEDULE.time_of_day == page.c.time_of_day)
-    schedules = Select((page,), _ROW).join(_SCHEDULE, on=_SCHEDULE.id == page.c.id)
-    return statement(_rows(schedules, is_there).order_by(page.c.position).with_cte(page))
+    schedules = Select((page,), ROW).join(_SCHEDULE, on=_SCHEDULE.id == page.c.id)
+    return statement(joined(schedules).where(is_there).order_by(page.c.position).with_cte(page))
 
 
 _PAGE_OF = _page_of()
 
 
-def read_pages(
-    db: Database, window: FeedWindow, after: Cursor | None, page_size: int
+def clock_pages(
+    db: Database, window: FeedWindow, after: ClockPlace | None, limit: int
 ) -> Iterator[list[Row]]:
-    """Read the schedules that may have doses in the window, behind a cursor, page by page.
-
-    The rows are those of an agenda, and the recipient's display name.
-    """
-    if window.since >= window.until:
-        return
-    limit = max(1, page_size // (window.length.days or 1))
+    """Read the schedules that may have doses in the window, from a place on, page by page."""
     own, followed = _zones_in_use(db)
     for span in local_spans(own, window.since, window.until):
         yield from _span_pages(db, window, span, start_of(span, after), limit)
     start = start_of(WHOLE_DAY, after)
-    if window.length >= _LONG and followed:
-        yield from _span_pages(db, window, WHOLE_DAY, start, limit)
-    elif followed and start:
+    if followed and start:
         places = follower_places(db, window, followed, start)
         while page := list(islice(places, limit)):
             for portion in portions(db, _PAGE_OF, page, lambda place: array_bytes(*place)):
@@ -144,7 +109,7 @@ def _zones_in_use(db: Database) -> tuple[list[str], list[str]]:
 def _span_pages(
     db: Database, window: FeedWindow, span: Span, start: Position | None, limit: int
 ) -> Iterator[list[Row]]:
-    page = _PAGES[span.zone is None, window.shard is not None]
+    page = _PAGES[window.shard is not None]
     values = window.values() | {"zone": span.zone, "until_time": span.last, "limit": limit}
     while start is not None:
         values |= {"from_time": start.time_of_day, "from_id": start.schedule_id}
