@@ -16,6 +16,7 @@ from homethrive_db import settings
 from homethrive_db.errors import (
     CONNECTION_LOST,
     ConfigurationError,
+    ConflictError,
     Translation,
     UnavailableError,
     sqlstate,
@@ -163,10 +164,8 @@ class Database(TransactionalPool):
 
     def _send(self, sql: str, values: Mapping[str, object]) -> list[Row]:
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
-        rows: list[Row]
         if self.query_hooks:
-            rows = self.execute_own(sql, values).fetchall()
-            return rows
+            return _all_rows(self.execute_own(sql, values))
         connection = self._live_connection()
         slot = self._state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
@@ -174,10 +173,25 @@ class Database(TransactionalPool):
         deadline = self._deadlines.current
         with slot.call if deadline is None else deadline.watching(connection):
             cursor.execute(sql, values)
-        rows = cursor.fetchall()
+        rows = _all_rows(cursor)
         if len(rows) <= _KEPT_ROWS:
             slot.cursor = cursor
         return rows
+
+
+def _all_rows(cursor: Any) -> list[Row]:
+    """Fetch what the server has sent.
+
+    Raises ConflictError (``BROKEN_ROW``) for what PostgreSQL stores and Python has no date for.
+    """
+    try:
+        rows: list[Row] = cursor.fetchall()
+        return rows
+    except (ValueError, OverflowError):
+        pass  # its text has the value, so it is no cause
+    raise ConflictError(
+        "a date outside the years 1 to 9999 is stored, which has to be set right", "BROKEN_ROW"
+    )
 
 
 def create_db(
