@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 import psycopg2
 from peewee import DatabaseProxy, PeeweeException
 
-from homethrive_db import settings
+from homethrive_db import settings, validation
 from homethrive_db.errors import (
     CONNECTION_LOST,
     ConfigurationError,
@@ -211,6 +211,8 @@ def create_db(
     Raises ConfigurationError for a URL that is missing or cannot be read, and for an option with a
     wrong value.
     """
+    if not isinstance(url, str | None):
+        raise ConfigurationError(f"a database URL is text, {type(url).__name__} came")
     environment = settings.Settings.from_environment()
     url = url or environment.required_database_url()
     if settings.is_embedded(url):
@@ -278,8 +280,8 @@ def reset_db() -> None:
 def check_connection(db: Database | None = None) -> None:
     """Send a health query to *db*, or to the process's database.
 
-    Raises UnavailableError where no answer comes.
+    Raises UnavailableError where no answer comes, and ValidationError for what is no database.
     """
-    db = db or get_db()
+    db = get_db() if db is None else validation.made(db, Database, "db")
     with db.borrowed(), Translation(nothing_written=True):
         db.execute_own("SELECT 1")
