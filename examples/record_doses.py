@@ -10,22 +10,27 @@ from itertools import islice
 
 from homethrive_db import DoseReport, Repositories, ValidationError, get_db
 
+KEYS = ("user_id", "schedule_id", "scheduled_for", "taken_at")
+
 
 def read(line):
-    """Make a report of one line; raises ValidationError or ValueError for a bad one."""
+    """Make a report of one line; raises ValidationError, ValueError or TypeError for a bad one."""
     event = json.loads(line)
+    if missing := [key for key in KEYS if key not in event]:
+        raise ValueError(f"{', '.join(missing)} missing")
     for key in ("scheduled_for", "taken_at"):
         event[key] = datetime.fromisoformat(event[key])
     return DoseReport(**event)
 
 
 doses_taken = Repositories(get_db()).doses_taken
-while lines := list(islice(sys.stdin, 1000)):
+numbered = enumerate(sys.stdin, 1)
+while lines := list(islice(numbered, 1000)):
     reports = []
-    for line in lines:
+    for number, line in lines:
         try:
             reports.append(read(line))
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            print(f"refused: {error}", file=sys.stderr)
+        except (ValidationError, ValueError, TypeError) as error:
+            print(f"line {number} is refused: {error}", file=sys.stderr)
     for outcome in doses_taken.mark_taken_many(reports):  # one statement, safe to repeat
         print(outcome.status, outcome.report.schedule_id, outcome.report.scheduled_for)

@@ -12,10 +12,11 @@ from typing import Any, Protocol, Self, TypeVar
 import psycopg2
 from peewee import DatabaseProxy, PeeweeException
 
-from homethrive_db import settings
+from homethrive_db import settings, validation
 from homethrive_db.errors import (
     CONNECTION_LOST,
     ConfigurationError,
+    ConflictError,
     Translation,
     UnavailableError,
     sqlstate,
@@ -163,10 +164,8 @@ class Database(TransactionalPool):
 
     def _send(self, sql: str, values: Mapping[str, object]) -> list[Row]:
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
-        rows: list[Row]
         if self.query_hooks:
-            rows = self.execute_own(sql, values).fetchall()
-            return rows
+            return _all_rows(self.execute_own(sql, values))
         connection = self._live_connection()
         slot = self._state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
@@ -174,10 +173,25 @@ class Database(TransactionalPool):
         deadline = self._deadlines.current
         with slot.call if deadline is None else deadline.watching(connection):
             cursor.execute(sql, values)
-        rows = cursor.fetchall()
+        rows = _all_rows(cursor)
         if len(rows) <= _KEPT_ROWS:
             slot.cursor = cursor
         return rows
+
+
+def _all_rows(cursor: Any) -> list[Row]:
+    """Fetch what the server has sent.
+
+    Raises ConflictError (``BROKEN_ROW``) for what PostgreSQL stores and Python has no date for.
+    """
+    try:
+        rows: list[Row] = cursor.fetchall()
+        return rows
+    except (ValueError, OverflowError):
+        pass  # its text has the value, so it is no cause
+    raise ConflictError(
+        "a date outside the years 1 to 9999 is stored, which has to be set right", "BROKEN_ROW"
+    )
 
 
 def create_db(
@@ -197,6 +211,8 @@ def create_db(
     Raises ConfigurationError for a URL that is missing or cannot be read, and for an option with a
     wrong value.
     """
+    if not isinstance(url, str | None):
+        raise ConfigurationError(f"a database URL is text, {type(url).__name__} came")
     environment = settings.Settings.from_environment()
     url = url or environment.required_database_url()
     if settings.is_embedded(url):
@@ -264,8 +280,8 @@ def reset_db() -> None:
 def check_connection(db: Database | None = None) -> None:
     """Send a health query to *db*, or to the process's database.
 
-    Raises UnavailableError where no answer comes.
+    Raises UnavailableError where no answer comes, and ValidationError for what is no database.
     """
-    db = db or get_db()
+    db = get_db() if db is None else validation.made(db, Database, "db")
     with db.borrowed(), Translation(nothing_written=True):
         db.execute_own("SELECT 1")

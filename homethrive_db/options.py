@@ -17,7 +17,8 @@ class DatabaseOptions:
     """How a database keeps its connections, and what it does with them; times are in seconds.
 
     Raises ConfigurationError for a pool without connections, a time that is negative or no number,
-    what should be called and cannot, and for options that exclude each other.
+    a choice that is neither True nor False, what should be called and cannot, and for options that
+    exclude each other.
     """
 
     max_connections: int = 10
@@ -66,6 +67,8 @@ class DatabaseOptions:
                 continue
             if one.name in _CALLED and not callable(value):
                 raise ConfigurationError(f"{one.name} must be callable")
+            if kind == "bool" and not isinstance(value, bool):
+                raise ConfigurationError(f"{one.name} must be True or False")
             # What is no number is not 0 or more either, NaN included.
             if "float" in kind and not (isinstance(value, int | float) and value >= 0):
                 raise ConfigurationError(f"{one.name} must be 0 or more")

@@ -90,7 +90,7 @@ class CareRecipientRepository(Protocol):
         """Create a profile of somebody who does not sign in; *user_id* is its creator."""
 
     def find_or_create_own_profile(self, user_id: str, display_name: str) -> CareRecipient:
-        """Give the user's own profile, made where there is none; one atomic statement."""
+        """Give the user's own profile, made in America/New_York where there is none; atomic."""
 
     def update(
         self, user_id: str, recipient_id: UUID | str, **changes: Unpack[CareRecipientChanges]

@@ -21,6 +21,7 @@ from homethrive_db.errors import (
     PoolTimeoutError,
     Translation,
     UnavailableError,
+    ValidationError,
     translate,
 )
 from homethrive_db.pool import Pool, transaction_lost
@@ -194,8 +195,13 @@ class TransactionalPool(Pool):
         transaction was in the way (40001, 40P01): so it must do nothing that a rollback does not
         undo. Inside a block of the caller's it is called once, in a savepoint.
 
-        Raises what *function* raises, and CommitUncertainError as ``commit`` does.
+        Raises what *function* raises, CommitUncertainError as ``commit`` does, and ValidationError
+        for what cannot be called.
         """
+        if not callable(function):
+            raise ValidationError.of(
+                "function", f"a function expected, {type(function).__name__} came"
+            )
         validation.seconds(patience, "patience")
         if self.in_transaction():
             with self.atomic():

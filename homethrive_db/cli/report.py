@@ -33,8 +33,9 @@ def report(
     With --html also as a calendar, a page of its own for a screen or on paper. Both hold health
     data. A DATE is written like 2025-03-09; both are included.
     """
+    from homethrive_db.cli.report_table import table
     from homethrive_db.doses.calendar import page
-    from homethrive_db.doses.report import read_report, table
+    from homethrive_db.doses.report import read_report
 
     with database() as db:
         found = read_report(

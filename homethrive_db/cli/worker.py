@@ -29,8 +29,8 @@ def record(file: Path, rejects: Path | None) -> None:
     Recording is idempotent: after whatever ended a run, run the same command again. Rejected
     events go to a file with line number and reason; mend them there and feed that file in turn.
     """
+    from homethrive_db.cli.progress import progress, sum_up
     from homethrive_db.database import check_connection
-    from homethrive_db.doses.progress import progress, sum_up
     from homethrive_db.doses.recording import record_doses
     from homethrive_db.doses.rejects import RejectsFile, check_place, rejects_path
     from homethrive_db.repositories import Repositories

@@ -78,7 +78,7 @@ class ReminderLedger:
         pause: timedelta = timedelta(seconds=30),
         longest_pause: timedelta = timedelta(hours=1),
     ) -> None:
-        self._db = db
+        self._db = validation.made(db, Database, "db")
         self._max_attempts = validation.count(max_attempts, "max_attempts", 100)
         self._pause = validation.positive_duration(pause, "pause")
         self._longest_pause = validation.positive_duration(longest_pause, "longest_pause")

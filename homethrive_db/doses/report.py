@@ -1,13 +1,10 @@
-"""The report on one care recipient: who it is about, and the table a terminal shows."""
+"""The report on one care recipient: who it is about, and what is read for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
-
-import click
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -26,9 +23,6 @@ _FIND = statement(
         models.CareRecipient.id == param("recipient_id")
     )
 )
-
-_HEADINGS = ("Due", "Taken", "Late", "Missed", "Skipped", "Rate")
-_NAME_WIDTH, _WIDTH = 30, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +69,7 @@ def read_report(
     return Report(recipient, first, last, adherence)
 
 
-def table(report: Report) -> Iterator[str]:
-    """Give the lines of the table, and what is to be known of doses that are not in it."""
-    adherence = report.adherence
-    name = click.style(report.recipient.display_name, bold=True)
-    yield f"  {name}, {report.period} ({report.recipient.timezone})"
-    yield ""
-    yield click.style("  " + "Medication".ljust(_NAME_WIDTH) + _cells(_HEADINGS), bold=True)
-    yield "  " + "─" * (_NAME_WIDTH + _WIDTH * len(_HEADINGS))
-    for one in adherence.medications:
-        yield "  " + _row(one.medication_name, one.figures)
-    yield click.style("  " + _row("All medications", adherence.total), bold=True)
-    if adherence.unmatched:
-        yield ""
-        count = len(adherence.unmatched)
-        yield f"  Recorded at times at which their schedules have no dose: {count}"
-        zone = find_zone(report.recipient.timezone)
-        for dose in adherence.unmatched:
-            due = dose.scheduled_for.astimezone(zone)
-            yield f"    {dose.medication_name.ljust(_NAME_WIDTH - 2)}{due:%a %-d %b %H:%M}"
-
-
 def percent(figures: AdherenceFigures) -> str:
     """Write the rate for a person; never 100 where a dose was missed."""
     counted = figures.taken + figures.missed
     return f"{100 * figures.taken // counted} %" if counted else "none"
-
-
-def _row(name: str, figures: AdherenceFigures) -> str:
-    cut = name if len(name) < _NAME_WIDTH else name[: _NAME_WIDTH - 2] + "…"
-    counts = (figures.due, figures.taken, figures.late, figures.missed, figures.skipped)
-    return cut.ljust(_NAME_WIDTH) + _cells((*map(str, counts), percent(figures)))
-
-
-def _cells(cells: tuple[str, ...]) -> str:
-    return "".join(cell.rjust(_WIDTH) for cell in cells)

@@ -63,7 +63,8 @@ class DoseRepository:
         Raises ValidationError.
         """
         since, until = _window(start, end)
-        listing = dose_statements.LIST_ALL if include_inactive else dose_statements.LIST
+        is_all = validation.boolean(include_inactive, "include_inactive")
+        listing = dose_statements.LIST_ALL if is_all else dose_statements.LIST
         found = [
             dose
             for agenda in self._agendas(listing, user_id, recipient_id, (since, until))

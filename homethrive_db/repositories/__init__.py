@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from homethrive_db import validation
 from homethrive_db.database import Database
 from homethrive_db.repositories.care_recipients import CareRecipientRepository
 from homethrive_db.repositories.caregiver_access import CaregiverAccessRepository
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Repositories:
-    """Every repository, over one database."""
+    """Every repository, over one database. Raises ValidationError for what is none."""
 
     def __init__(self, db: Database) -> None:
-        self._db = db
+        self._db = validation.made(db, Database, "db")
         self.users = UserRepository(db)
         self.care_recipients = CareRecipientRepository(db)
         self.caregiver_access = CaregiverAccessRepository(db)

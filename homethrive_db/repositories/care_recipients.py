@@ -187,6 +187,9 @@ class CareRecipientRepository:
     def find_or_create_own_profile(self, user_id: str, display_name: str) -> CareRecipient:
         """Give the user's own profile, made where there is none.
 
+        A new one is in America/New_York, as the Node service has it, whatever zone the user has:
+        follow it with ``update(user_id, recipient_id, timezone=…)``, or doses go by that clock.
+
         One statement where it is complete, else a second, atomic one: safe when two first sign-ins
         race. *display_name* counts only for a new profile; a missing ``created_by_user_id`` of an
         old one is filled in. Raises ValidationError, and NotFoundError (``USER_NOT_FOUND``).

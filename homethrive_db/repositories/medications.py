@@ -122,7 +122,7 @@ class MedicationRepository:
     ) -> list[Medication]:
         """List a recipient's medications, oldest first; empty where *user_id* may not see them."""
         return self._db.all(
-            _LIST[bool(include_inactive)],
+            _LIST[validation.boolean(include_inactive, "include_inactive")],
             Medication,
             user_id=validation.user_id(user_id),
             recipient_id=validation.uuid(recipient_id, "recipient_id"),
@@ -144,7 +144,7 @@ class MedicationRepository:
         """
         read = partial(
             self._db.all,
-            _PAGE[bool(include_inactive)],
+            _PAGE[validation.boolean(include_inactive, "include_inactive")],
             Medication,
             user_id=validation.user_id(user_id),
             recipient_id=validation.uuid(recipient_id, "recipient_id"),

@@ -26,7 +26,7 @@ _SCHEDULE = columns(_TABLE, MedicationSchedule)
 _IS_ASKED_FOR = _TABLE.id == param("schedule_id")
 
 _RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
-_DAYS, _DATES, _LAST = "days_of_week", "end_date", "last"
+_DAYS, _DATES, _ENDED, _LAST = "days_of_week", "end_date", "ended", "last"
 
 _TYPES = {
     "recurrence": "recurrence_type_enum",
@@ -77,12 +77,13 @@ def runs_out(schedules: CTE, end: ColumnBase) -> Expression:
 
 
 def change(
-    db: Database, key: Mapping[str, object], checked: Mapping[str, Any], end: str = "end_date"
+    db: Database, key: Mapping[str, object], checked: Mapping[str, Any], *, is_end: bool = False
 ) -> MedicationSchedule | None:
-    """Change fields that are checked, one at least; *end* is what the caller calls the end date.
+    """Change fields that are checked, one at least.
 
+    *is_end* is for ``ScheduleRepository.end``: the date is called ``on``, and moves no end later.
     One statement. None where the schedule is absent or not theirs. Raises ValidationError, and
-    ConflictError (``LAST_ACTIVE_SCHEDULE``).
+    ConflictError (``SCHEDULE_ENDED``, ``LAST_ACTIVE_SCHEDULE``).
     """
     values = {**key, **checked}
     if "time_of_day" in checked:
@@ -90,17 +91,24 @@ def change(
     if "days_of_week" in checked:
         values["days_of_week"] = schedule_input.days_literal(checked["days_of_week"])
     does_end = checked.get("end_date") is not None
-    rows = db.rows(_update(frozenset(checked), does_end), values)
+    rows = db.rows(_update(frozenset(checked), does_end, is_end), values)
     if not rows:
         return None
     refusal, *schedule = rows[0]
     if refusal == _DAYS:
         raise validation.wrong_days()
     if refusal == _DATES:
-        raise validation.wrong_dates(end)
+        raise validation.wrong_dates("on" if is_end else "end_date")
+    if refusal == _ENDED:
+        raise has_ended(key, "the schedule ends before that day; only an update moves an end later")
     if refusal == _LAST:
         raise last_active(key)
     return MedicationSchedule.from_row(*schedule)
+
+
+def has_ended(key: Mapping[str, object], message: str) -> ConflictError:
+    """Make the error for a schedule that ends too early for what is asked of it."""
+    return ConflictError(message, "SCHEDULE_ENDED", {"schedule_id": key["schedule_id"]})
 
 
 def last_active(key: Mapping[str, object]) -> ConflictError:
@@ -122,10 +130,10 @@ def _locked(schedules: Any, lock: str) -> CTE:
 
 
 @cache
-def _update(fields: frozenset[str], does_end: bool) -> Statement:
+def _update(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*; the first column is NULL, or names the rule that would break."""
     if fields & _RULED:
-        return _update_by_rules(fields, does_end)
+        return _update_by_rules(fields, does_end, is_end)
     return statement(
         _TABLE.update(_values(fields))
         .from_(models.Medication, models.CareRecipient)
@@ -139,7 +147,7 @@ def _update(fields: frozenset[str], does_end: bool) -> Statement:
     )
 
 
-def _update_by_rules(fields: frozenset[str], does_end: bool) -> Statement:
+def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*, unless the merged row or, where it *does_end*, its siblings forbid it."""
     # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
     locked = (
@@ -147,8 +155,9 @@ def _update_by_rules(fields: frozenset[str], does_end: bool) -> Statement:
         if does_end
         else _locked(_reached(*_SCHEDULE).where(_IS_ASKED_FOR), "FOR UPDATE")
     )
+    refusal = _refusal(locked, fields, does_end, is_end)
     target = (
-        Select((locked,), (locked.c.id, _refusal(locked, fields, does_end).alias("refusal")))
+        Select((locked,), (locked.c.id, refusal.alias("refusal")))
         .where(locked.c.id == param("schedule_id"))
         .cte("target", materialized=True)
     )
@@ -167,7 +176,7 @@ def _update_by_rules(fields: frozenset[str], does_end: bool) -> Statement:
     )
 
 
-def _refusal(locked: CTE, fields: frozenset[str], does_end: bool) -> Case:
+def _refusal(locked: CTE, fields: frozenset[str], does_end: bool, is_end: bool) -> Case:
     merged = {
         field: _cast(field) if field in fields else getattr(locked.c, field) for field in _RULED
     }
@@ -177,6 +186,8 @@ def _refusal(locked: CTE, fields: frozenset[str], does_end: bool) -> Case:
         rules.append((is_weekly == merged["days_of_week"].is_null(), SQL(f"'{_DAYS}'")))
     if fields & {"start_date", "end_date"}:
         rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
+    if is_end:
+        rules.append((locked.c.end_date < merged["end_date"], SQL(f"'{_ENDED}'")))
     if does_end:
         rules.append((runs_out(locked, _cast("end_date")), SQL(f"'{_LAST}'")))
     return Case(None, rules)

@@ -13,7 +13,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule, NewSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.schedule_changes import family, last_active, runs_out
+from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
@@ -109,11 +109,8 @@ def _check(old: MedicationSchedule, effective: date) -> None:
     if effective <= old.start_date:
         raise ValidationError.of("effective", "it must be after the schedule's start_date")
     if old.end_date is not None and old.end_date < effective:
-        raise ConflictError(
-            "the schedule has ended by then: revise the one that follows it",
-            "SCHEDULE_ENDED",
-            {"schedule_id": old.id},
-        )
+        message = "the schedule has ended by then: revise the one that follows it"
+        raise has_ended({"schedule_id": old.id}, message)
 
 
 def _successor(old: MedicationSchedule, effective: date, changes: Mapping[str, Any]) -> NewSchedule:

@@ -181,7 +181,8 @@ class ScheduleRepository:
 
         Raises ValidationError, also where the change and the stored row together would break a
         rule: weekly without days, daily with days, an end before the start. An end date that comes
-        earlier than the stored one is refused as by ``end``.
+        earlier than the stored one is refused as by ``end``. One that comes later is not: nothing
+        tells which schedule follows which, and after ``revise`` both would be due.
         """
         checked = validation.schedule_changes(changes)
         if not checked:
@@ -215,10 +216,12 @@ class ScheduleRepository:
         An active medication must not run out of schedules: where *on* is earlier than the stored
         end, another one has to go on, without an end or with one after *on* and not before today.
         Else ConflictError (``LAST_ACTIVE_SCHEDULE``) is raised, also where two are ended at once.
-        Raises ValidationError, also for *on* before the start.
+        An *on* after the stored end is one, too (``SCHEDULE_ENDED``): another schedule may go on
+        from there. The same date may be repeated. Raises ValidationError, also for *on* before the
+        start.
         """
         last_day = {"end_date": validation.day(on, "on")}
-        return change(self._db, _key(user_id, schedule_id), last_day, "on")
+        return change(self._db, _key(user_id, schedule_id), last_day, is_end=True)
 
     def count_active_by_medication(self, user_id: str, medication_id: UUID | str) -> int:
         """Count a medication's schedules without an end, or with one not before today.

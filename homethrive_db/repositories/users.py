@@ -99,7 +99,8 @@ class UserRepository:
     ) -> User:
         """Store what onboarding asks for and mark it complete; safe to repeat.
 
-        *timezone* is an IANA name. Raises ValidationError, and NotFoundError (``USER_NOT_FOUND``).
+        *timezone* is an IANA name, for the user: their profile keeps its own. Raises
+        ValidationError, and NotFoundError (``USER_NOT_FOUND``).
         """
         return _found(
             self._db.first(

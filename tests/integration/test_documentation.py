@@ -68,13 +68,20 @@ def test_the_example_records_in_batches_and_goes_on_after_bad_lines(
     homethrive_committed_url, events
 ):
     example = ROOT / "examples/record_doses.py"
-    done = run_script([example], homethrive_committed_url, "{bad\n{}\n" + events)
+    some = json.dumps({"user_id": "user_1", "schedule_id": "x", "taken_at": DUE})
+    bad = f"{{bad\n{{}}\n{some}\n"
+    done = run_script([example], homethrive_committed_url, bad + events)
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
         "recorded",
         "already_recorded",
         "not_found",
     ]
-    assert done.stderr.count("refused: ") == 2
+    first, *others = done.stderr.splitlines()
+    assert first.startswith("line 1 is refused: Expecting property name")
+    assert others == [
+        "line 2 is refused: user_id, schedule_id, scheduled_for, taken_at missing",
+        "line 3 is refused: scheduled_for missing",
+    ]
 
 
 def test_the_readmes_transcript_is_what_the_demo_prints(home):

@@ -94,6 +94,44 @@ def test_a_repositorys_own_call_is_cut_off_too(homethrive_committed_db):
     assert SECRET not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "start_date = '20250-01-01'",
+        "end_date = '20250-01-01'",
+        "start_date = '0044-03-15 BC'",
+        "created_at = '20250-01-01'",
+        "updated_at = '9999-12-31 23:30-05'",
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"prepared": True}, {"slow_after": 60}])
+def test_a_stored_date_that_python_has_not_is_our_error(
+    homethrive_committed_factory, homethrive_committed_url, change, options
+):
+    """And the connection stays as good as it was, inside a transaction too."""
+    factory = homethrive_committed_factory
+    schedule = factory.schedule(factory.medication(factory.own_profile(factory.user("user_1"))))
+    db = create_db(homethrive_committed_url, **options)
+    schedules = Repositories(db).schedules
+    with db.atomic():
+        db.execute_sql("SET LOCAL TimeZone = 'America/New_York'")
+        db.execute_sql(f"UPDATE medication_schedules SET {change}")
+        for read in (
+            lambda: schedules.find_by_id("user_1", schedule.id),
+            lambda: schedules.list_by_medication("user_1", schedule.medication_id),
+        ):
+            with pytest.raises(ConflictError) as caught:
+                read()
+            assert (caught.value.code, dict(caught.value.details)) == ("BROKEN_ROW", {})
+            assert caught.value.__cause__ is caught.value.__context__ is None
+        mended = schedule.start_date, schedule.created_at, schedule.created_at
+        mend = "UPDATE medication_schedules SET start_date = %s, created_at = %s, updated_at = %s"
+        db.execute_sql(f"{mend}, end_date = NULL", mended)
+        assert schedules.find_by_id("user_1", schedule.id)
+    assert db.stats().opened == 1
+    db.close_all()
+
+
 def test_a_missing_row_that_is_no_user_is_not_found_either(homethrive_committed_db):
     error = raised_by(
         homethrive_committed_db,

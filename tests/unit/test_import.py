@@ -106,6 +106,14 @@ MODULES = [
 ]
 
 
+def test_only_what_talks_to_a_person_needs_click():
+    """The command line, the demo, and peewee-migrate."""
+    apart = {"cli", "demo", "migrate", "migrations"}
+    names = [name for name in MODULES if name.split(".")[1] not in apart]
+    probe = f"import sys, {', '.join(names)}; assert 'click' not in sys.modules"
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_public_class_function_and_method_has_a_docstring(name):
     module = importlib.import_module(name)

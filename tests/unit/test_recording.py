@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from homethrive_db import ConfigurationError, DoseOutcome, OutcomeStatus, UnavailableError
+from homethrive_db.cli.progress import progress
 from homethrive_db.doses import recording
-from homethrive_db.doses.progress import progress
 from homethrive_db.doses.recording import Summary, record_doses
 from homethrive_db.doses.rejects import Rejection, RejectsFile, check_place, rejects_path
 
@@ -160,7 +160,7 @@ def test_what_cuts_a_run_short_is_noted_below_the_bar(monkeypatch, stream, error
 
 def test_progress_is_a_plain_line_now_and_then_where_no_terminal_is(monkeypatch, stream, capsys):
     now = iter([0.0, 1.0, 2.5, 2.5, 3.0])
-    monkeypatch.setattr("homethrive_db.doses.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("homethrive_db.cli.progress.time.monotonic", lambda: next(now))
     with progress(stream) as show:
         for number in (1, 2, 3):
             show(Summary(lines=number * 5_000, bytes=number * 30))

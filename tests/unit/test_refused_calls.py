@@ -11,9 +11,11 @@ from homethrive_db import (
     NewDoseTaken,
     NewMedication,
     NewSchedule,
+    ReminderLedger,
     Repositories,
     UnavailableError,
     ValidationError,
+    check_connection,
     create_db,
     encode_dose_id,
 )
@@ -39,7 +41,7 @@ INSTANTS = dict.fromkeys(
     ),
     DUE,
 )
-FLAGS = dict.fromkeys(("is_recipient", "is_caregiver"), True)
+FLAGS = dict.fromkeys(("is_recipient", "is_caregiver", "include_inactive"), True)
 GOOD = {
     **USERS, **IDS, **INSTANTS, **FLAGS,
     "recipient_user_id": "user_2", "email": "ana@example.org", "display_name": "Ana",
@@ -56,7 +58,7 @@ BAD = {
     **dict.fromkeys(IDS, ("x", ID.hex, 1, None)),
     **dict.fromkeys((*INSTANTS, "end"), (NAIVE, "2025-03-09T12:30:00Z", DUE.date())),
     **dict.fromkeys(("effective", "on"), (DUE, "2025-03-09", None)),
-    **dict.fromkeys(FLAGS, (1, "true", None)),
+    **dict.fromkeys(FLAGS, (1, "false", None)),
     "scheduled_for": (NAIVE, None, DUE.replace(microsecond=1)),
     "email": ("ana\0@example.org", None),
     "display_name": ("", "x" * 101, None),
@@ -75,8 +77,6 @@ BAD = {
     "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
     "page_size": (0, -1, True, 1.5, "10", None),
 }
-# What is true or not.
-UNCHECKED = {"self", "include_inactive"}
 NOWHERE = "postgresql://nobody@localhost:1/nothing"
 
 
@@ -86,7 +86,7 @@ def bad_calls():
         for method, function in inspect.getmembers(type(repository), inspect.isfunction):
             parameters = inspect.signature(function).parameters.values()
             named = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - {"self"}
-            for field in () if method.startswith("_") else sorted(named - UNCHECKED):
+            for field in () if method.startswith("_") else sorted(named):
                 good = {one: GOOD[one] for one in named if one in GOOD}
                 if method == "create_many":
                     good["schedules"] = {ID: [SCHEDULE]}
@@ -172,6 +172,26 @@ def test_a_change_that_is_not_allowed_names_its_field(method, field, value):
 )
 def test_changes_that_contradict_each_other_are_refused(changes, field):
     assert refused("schedules.update", user_id="user_1", schedule_id=ID, **changes) == field
+
+
+@pytest.mark.parametrize(
+    ("take", "what"),
+    [
+        *((take, what) for take in (Repositories, ReminderLedger) for what in (None, NOWHERE, 3)),
+        *((check_connection, what) for what in (NOWHERE, "", 3)),
+    ],
+)
+def test_what_needs_a_database_names_what_came_in_place_of_one(take, what):
+    with pytest.raises(ValidationError, match=r"db: a Database expected, .* came") as caught:
+        take(what)
+    assert caught.value.details == {"field": "db"}
+
+
+def test_only_what_can_be_called_is_run_in_a_transaction():
+    db = create_db(NOWHERE)
+    with pytest.raises(ValidationError) as caught:
+        db.run(None)
+    assert caught.value.details == {"field": "function"}
 
 
 def test_a_caregiver_of_oneself_is_refused():

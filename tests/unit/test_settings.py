@@ -133,6 +133,13 @@ def test_a_wrong_embedded_url_is_refused(url):
         embedded_location(url)
 
 
+@pytest.mark.parametrize("url", [3, 0, b"postgresql://h/d", Path("/h/d")])
+def test_what_is_no_text_is_no_url(url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
+    with pytest.raises(ConfigurationError, match=r"a database URL is text, .* came"):
+        create_db(url)
+
+
 @pytest.mark.parametrize("options", [{"max_connections": 0}, {"pool_timeout": -1}])
 def test_a_pool_without_connections_is_refused(options):
     with pytest.raises(ConfigurationError):

@@ -317,12 +317,32 @@ def test_the_other_schedule_has_to_end_after_that_day_and_not_before_today(
         assert refused(end, schedule, on) == LAST
 
 
-def test_an_end_may_move_later_or_go(end, make, schedules):
+def test_an_update_may_move_an_end_later_or_clear_it(make, schedules):
     schedule = make(end_date=TODAY + 9 * DAY)
     for days in (9, 10):
-        assert end(schedule, TODAY + days * DAY).end_date == TODAY + days * DAY
-    assert refused(end, schedule, TODAY + 9 * DAY) == LAST
+        end_date = TODAY + days * DAY
+        assert schedules.update("user_1", schedule.id, end_date=end_date).end_date == end_date
+    assert refused(schedules.update, "user_1", schedule.id, end_date=TODAY + 9 * DAY) == LAST
     assert schedules.update("user_1", schedule.id, end_date=None).end_date is None
+
+
+@pytest.mark.parametrize("later", [TODAY + 10 * DAY, TODAY + YEAR, date.max])
+def test_an_end_may_be_repeated_but_moves_no_end_later(make, schedules, later):
+    schedule = make(end_date=TODAY + 9 * DAY)
+    assert schedules.end("user_1", schedule.id, schedule.end_date).end_date == schedule.end_date
+    stored = schedules.find_by_id("user_1", schedule.id)
+    assert refused(schedules.end, "user_1", schedule.id, later) == "SCHEDULE_ENDED"
+    assert schedules.find_by_id("user_1", schedule.id) == stored
+
+
+def test_no_end_makes_a_revised_schedule_due_beside_its_successor(make, schedules):
+    old = make(timezone=NEW_YORK)
+    new = schedules.revise("user_1", old.id, REVISED, time_of_day="10:00")
+    for on in (REVISED, LAST_DAY, TODAY):
+        assert refused(schedules.end, "user_1", old.id, on) == "SCHEDULE_ENDED"
+    dates = [day for day, *_ in due([schedules.find_by_id("user_1", old.id), new], NEW_YORK)]
+    assert dates == sorted(set(dates))
+    assert schedules.end("user_1", old.id, REVISED - 2 * DAY).end_date == REVISED - 2 * DAY
 
 
 def test_the_end_of_a_schedule_that_has_long_ended_may_be_set_right(end, make):

@@ -1,0 +1,49 @@
+"""How the command line starts: an interrupt ends it quietly from its first import on."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from tests.process import unmeasured
+
+INTERRUPT_AT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt)
+sys.argv = ["homethrive-db", "--version"]
+"""
+SCRIPT = "from homethrive_db.cli import main; sys.exit(main())"
+MODULE = "import runpy; runpy.run_module('homethrive_db.cli', run_name='__main__', alter_sys=True)"
+
+
+def start(module, how, before=""):
+    program = INTERRUPT_AT.format(module=module) + before + how
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=unmeasured(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("how", [SCRIPT, MODULE], ids=["script", "module"])
+@pytest.mark.parametrize("module", ["click", "psycopg2._psycopg", "homethrive_db.cli.zones"])
+def test_an_interrupt_while_it_is_imported_ends_it_quietly(module, how):
+    assert start(module, how) == (130, "", "")
+
+
+@pytest.mark.parametrize("how", [SCRIPT, MODULE], ids=["script", "module"])
+def test_an_interrupt_that_is_ignored_stays_so(how):
+    """As by what a shell starts in the background."""
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    assert start("click", how, ignored) == (0, f"{version('homethrive-db')}\n", "")
