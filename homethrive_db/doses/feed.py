@@ -65,7 +65,7 @@ class DoseFeed:
     """
 
     def __init__(self, db: Database, *, page_size: int = PAGE_SIZE) -> None:
-        self._db = db
+        self._db = validation.made(db, Database, "db")
         self._page_size = validation.count(page_size, "page_size")
 
     def due(

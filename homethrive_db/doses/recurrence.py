@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
 from homethrive_db.enums import Recurrence
+from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
 
 # The first and the last date of the calendar have no dose: in UTC it may be outside of it.
@@ -162,4 +163,9 @@ def occurrences(
     """
     since, until = validation.window(start, end)
     place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
-    return [due.at for due in Timetable(schedule, place).between(since, until)]
+    try:
+        timetable = Timetable(schedule, place)
+    except AttributeError:
+        came = type(schedule).__name__
+        raise ValidationError.of("schedule", f"a schedule expected, {came} came") from None
+    return [due.at for due in timetable.between(since, until)]

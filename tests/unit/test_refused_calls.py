@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from homethrive_db import (
+    DoseFeed,
     DoseReport,
     NewDoseTaken,
     NewMedication,
@@ -18,6 +19,7 @@ from homethrive_db import (
     check_connection,
     create_db,
     encode_dose_id,
+    occurrences,
 )
 from tests.repositories import by_name
 
@@ -177,7 +179,11 @@ def test_changes_that_contradict_each_other_are_refused(changes, field):
 @pytest.mark.parametrize(
     ("take", "what"),
     [
-        *((take, what) for take in (Repositories, ReminderLedger) for what in (None, NOWHERE, 3)),
+        *(
+            (take, what)
+            for take in (Repositories, DoseFeed, ReminderLedger)
+            for what in (None, NOWHERE, 3)
+        ),
         *((check_connection, what) for what in (NOWHERE, "", 3)),
     ],
 )
@@ -185,6 +191,13 @@ def test_what_needs_a_database_names_what_came_in_place_of_one(take, what):
     with pytest.raises(ValidationError, match=r"db: a Database expected, .* came") as caught:
         take(what)
     assert caught.value.details == {"field": "db"}
+
+
+@pytest.mark.parametrize("what", [{}, None, "daily"])
+def test_only_a_schedule_has_occurrences(what):
+    with pytest.raises(ValidationError, match=r"schedule: a schedule expected, .* came") as caught:
+        occurrences(what, "UTC", DUE, DUE)
+    assert caught.value.details == {"field": "schedule"}
 
 
 def test_only_what_can_be_called_is_run_in_a_transaction():
