@@ -167,8 +167,11 @@ class Database(TransactionalPool):
         if self.query_hooks:
             rows = self.execute_own(sql, values).fetchall()
             return rows
-        connection = self._live_connection()
-        slot = self._state.slot
+        state = self._state
+        connection = state.conn
+        if connection is None or connection.closed:
+            connection = self._live_connection()
+        slot = state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
         cursor, slot.cursor = slot.cursor or connection.cursor(), None
         deadline = self._deadlines.current
