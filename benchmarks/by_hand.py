@@ -1,12 +1,15 @@
 """The reference: psycopg2 with the best SQL there is, written out for each call.
 
 The same job as the repositories': the access rule, outcomes, entities. No input is checked and no
-error translated. It runs on the connection that it is given.
+error translated. It runs on the connection that it is given, and reads values as psycopg2 does.
 """
 
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
+
+from psycopg2.extensions import PYDATETIMETZ, register_type
+from psycopg2.extras import register_uuid
 
 from benchmarks.comparison import BY_HAND
 from homethrive_db import (
@@ -56,6 +59,8 @@ class ByHand:
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
+        register_uuid(conn_or_curs=self._cursor)
+        register_type(PYDATETIMETZ, self._cursor)
         for repository in (Users, CareRecipients, CaregiverAccesses, Medications, Schedules, Doses):
             setattr(self, repository.attribute, repository(self._cursor))
 

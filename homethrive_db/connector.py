@@ -6,19 +6,15 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import psycopg2
 import psycopg2.extensions
-import psycopg2.extras
 
 from homethrive_db.deadlines import exceeded
 from homethrive_db.errors import Translation
-
-_TIMESTAMPTZ_OID = 1184
-_UUID_OIDS = (2950, 2951)
+from homethrive_db.value_types import register_types
 
 # Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
 # A read is then repeated once, which takes another connect: all of it is to end within 30 seconds.
@@ -58,8 +54,7 @@ class Connector:
         """
         with Translation(nothing_written=True):
             connection = self._connect(seconds)
-            psycopg2.extras.register_uuid(_UUID_OIDS, connection)  # type: ignore[no-untyped-call]
-            psycopg2.extensions.register_type(_UTC_TIMESTAMPTZ, connection)
+            register_types(connection)
             connection.autocommit = True
             return connection
 
@@ -109,12 +104,3 @@ def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
-
-
-def _utc(text: Any, cursor: Any) -> datetime | None:
-    """Read a timestamptz as UTC, whatever zone the session has."""
-    value: datetime | None = psycopg2.extensions.PYDATETIMETZ(text, cursor)
-    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
-
-
-_UTC_TIMESTAMPTZ = psycopg2.extensions.new_type((_TIMESTAMPTZ_OID,), "UTC_TIMESTAMPTZ", _utc)

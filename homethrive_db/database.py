@@ -166,8 +166,11 @@ class Database(TransactionalPool):
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
         if self.query_hooks:
             return _all_rows(self.execute_own(sql, values))
-        connection = self._live_connection()
-        slot = self._state.slot
+        state = self._state
+        connection = state.conn
+        if connection is None or connection.closed:
+            connection = self._live_connection()
+        slot = state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
         cursor, slot.cursor = slot.cursor or connection.cursor(), None
         deadline = self._deadlines.current

@@ -1,5 +1,8 @@
 """What statements send arrives as it was given, whatever it holds."""
 
+import pickle
+from datetime import UTC, datetime
+
 import psycopg2.extensions
 import pytest
 from hypothesis import example, given
@@ -94,3 +97,32 @@ def test_a_call_in_the_midst_of_another_takes_none_of_its_rows(homethrive_commit
             assert db.first(who, str, who="outer") == "outer"
     assert inner == ["inner", "inner"]
     db.close_all()
+
+
+INSTANTS = st.datetimes(
+    datetime(1, 1, 2),
+    datetime(9999, 12, 30),
+    timezones=st.just(UTC),
+)
+ECHO_VALUES = statement(
+    Select(
+        (),
+        (
+            param("id", "uuid"),
+            param("ids", "uuid[]"),
+            param("at", "timestamptz"),
+            SQL("NULL::uuid"),
+            SQL("NULL::timestamptz"),
+        ),
+    )
+)
+
+
+@given(st.uuids(allow_nil=True), st.lists(st.uuids()), INSTANTS)
+def test_ids_and_instants_come_back_as_they_were_sent(db, one, several, at):
+    """They are made without the checks of their classes."""
+    rows = db.rows(ECHO_VALUES, {"id": one, "ids": several, "at": at})
+    assert rows == [(one, several, at, None, None)]
+    got, _, instant, *_ = rows[0]
+    assert (hash(got), repr(got), pickle.loads(pickle.dumps(got))) == (hash(one), repr(one), one)
+    assert instant.tzinfo is UTC
