@@ -52,15 +52,21 @@ _AFTER = f"""({{0}}, {{1}}) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
     ORDER BY {{0}}, {{1}} LIMIT {_PAGE_SIZE}"""
 
 
+def plain_cursor(connection: Any) -> Any:
+    """Give a cursor that reads values as psycopg2 does."""
+    cursor = connection.cursor()
+    register_uuid(conn_or_curs=cursor)
+    register_type(PYDATETIMETZ, cursor)
+    return cursor
+
+
 class ByHand:
     """All calls, on one connection."""
 
     name = BY_HAND
 
     def __init__(self, connection: Any) -> None:
-        self._cursor = connection.cursor()
-        register_uuid(conn_or_curs=self._cursor)
-        register_type(PYDATETIMETZ, self._cursor)
+        self._cursor = plain_cursor(connection)
         for repository in (Users, CareRecipients, CaregiverAccesses, Medications, Schedules, Doses):
             setattr(self, repository.attribute, repository(self._cursor))
 

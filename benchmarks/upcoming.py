@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import click
 import psycopg2
 
+from benchmarks.by_hand import plain_cursor
 from benchmarks.fill import SCALES, fill
 from homethrive_db import (
     Database,
@@ -35,7 +36,7 @@ from homethrive_db import (
     occurrences,
 )
 from homethrive_db.doses import dose_statements
-from homethrive_db.doses.agenda import days_around, records_window
+from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.migrate import migrate
 from homethrive_db.repositories.access import accessible_to, reached_schedules
 
@@ -81,7 +82,7 @@ class ThreeStatements:
 
     def __init__(self, db: Database, recipient_id: object) -> None:
         self._db = db
-        self._cursor = db.connection().cursor()
+        self._cursor = plain_cursor(db.connection())
         self._recipient_id = recipient_id
 
     def __call__(self) -> list[DoseOccurrence]:

@@ -109,8 +109,8 @@ def judge(
         dues = agenda.between(since, until)
         settled = agenda.settle(dues)
         doses.extend(
-            JudgedDose(agenda.occurrence(due, settled), _verdict(due, settled, grace, now))
-            for due in dues
+            JudgedDose(dose, _verdict(due, settled, grace, now))
+            for due, dose in zip(dues, agenda.told_of(dues, settled), strict=True)
         )
         schedule_id, medication_id, _, name, *_ = agenda.told
         unmatched.extend(

@@ -9,109 +9,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from peewee import SQL, Case, fn
-
-from homethrive_db import models, validation
+from homethrive_db import validation
+from homethrive_db.doses.agenda_rows import read_date, read_instant
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import NODE_ZONE, find_zone
-from homethrive_db.statements import param
 
 logger = logging.getLogger(__name__)
 
-RECORDS_AROUND = timedelta(hours=26)
-"""How far from a dose a record of its local date, or of its New York instant, can be."""
-
-_SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 # What the constructor of a named tuple calls: that is Python, and takes as long as all the rest.
 _NEW = tuple.__new__
 _SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
-_FIRST_DATE, _LAST_DATE = SQL("date '0001-01-01'"), SQL("date '9999-12-31'")
-_FIRST_INSTANT, _LAST_INSTANT = (
-    SQL(f"timestamptz '{day} 00:00Z'") for day in ("0001-01-02", "9999-12-30")
-)
-
-
-def _readable(column: Any, first: SQL, last: SQL) -> Case:
-    """Keep a value within the calendar of Python.
-
-    PostgreSQL takes a mistyped year of five digits, and that one row would fail the statement.
-    """
-    return Case(None, ((column < first, first), (column > last, last)), column)
-
-
-def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
-    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
-
-    The recorded rows are those from *since* to before *until*, two expressions.
-    """
-
-    def records(model: type[models.BaseModel], *values: Any) -> Any:
-        table: Any = model
-        return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
-            table.schedule == _SCHEDULE.id,
-            table.scheduled_for >= since,
-            table.scheduled_for < until,
-        )
-
-    taken, skip = models.DoseTaken, models.DoseSkip
-    return (
-        _SCHEDULE.id,
-        _MEDICATION.id,
-        models.CareRecipient.id,
-        _MEDICATION.name,
-        _MEDICATION.instructions,
-        _SCHEDULE.dosage_notes,
-        _SCHEDULE.recurrence,
-        _SCHEDULE.time_of_day,
-        _SCHEDULE.days_of_week,
-        _SCHEDULE.timezone,
-        models.CareRecipient.timezone,
-        _readable(_SCHEDULE.start_date, _FIRST_DATE, _LAST_DATE),
-        _readable(_SCHEDULE.end_date, _FIRST_DATE, _LAST_DATE),
-        _MEDICATION.is_active,
-        _readable(_MEDICATION.inactive_at, _FIRST_INSTANT, _LAST_INSTANT),
-        records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
-        records(skip, skip.reason).alias("skipped"),
-    )
-
-
-AGENDA = agenda_columns(
-    param("records_since", "timestamptz"), param("records_until", "timestamptz")
-)
-"""The same for a window that ``records_window`` binds."""
-
-
-def records_window(
-    since: datetime, until: datetime, *, beyond: timedelta = timedelta(0)
-) -> dict[str, datetime]:
-    """Bind the instants between which records may be of doses from *since* to *until*.
-
-    Of doses due up to *beyond* before or after as well.
-    """
-    return {
-        "records_since": shifted(since, -RECORDS_AROUND - beyond),
-        "records_until": shifted(until, RECORDS_AROUND + beyond),
-    }
-
-
-def days_around(since: datetime, until: datetime) -> dict[str, date]:
-    """Bind the local dates, of whatever zone, of doses due from *since* to *until*."""
-    day = timedelta(days=1)
-    return {
-        "first_day": shifted(since, -day).date(),
-        "last_day": shifted(until, day).date(),
-    }
 
 
 class _Plan(NamedTuple):
@@ -147,12 +65,14 @@ class Agenda:
             pattern = _pattern(recurrence, time_of_day, None if days is None else tuple(days))
         except TypeError:  # an array of arrays is no key
             raise validation.wrong_days() from None
-        self._plan: _Plan = _NEW(_Plan, (*pattern, start, end))
+        end_date = None if end is None else read_date(end)
+        self._plan: _Plan = _NEW(_Plan, (*pattern, read_date(start), end_date))
         zone = recipient_zone if timezone is None else timezone
         self._own = Timetable(self._plan, find_zone(zone))
         self._follows_recipient = timezone is None
         self.told: tuple[Any, ...] = (*told, *pattern, zone)
         """The first ten fields of each of its occurrences."""
+        inactive_at = inactive_at and read_instant(inactive_at)
         self._inactive_at = None if is_active else inactive_at or _LONG_AGO
         self.taken = read_taken(taken) if taken else []
         self.skips = read_skips(skips) if skips else []
@@ -226,15 +146,12 @@ class Agenda:
     def occurrences(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
         """List the doses due from *since* to before *until*, each with what became of it."""
         dues = self.between(since, until)
-        settled = self.settle(dues)
-        recorded = settled.days()
-        told = self.told
-        return [
-            self.occurrence(due, settled)
-            if due.day in recorded
-            else _NEW(DoseOccurrence, told + due + _SCHEDULED)
-            for due in dues
-        ]
+        return self.told_of(dues, self.settle(dues))
+
+    def told_of(self, dues: Iterable[Due], settled: Settled) -> list[DoseOccurrence]:
+        """Make the occurrences of doses."""
+        told, fates = self.told, settled.fates()
+        return [_NEW(DoseOccurrence, told + due + fates.get(due.day, _SCHEDULED)) for due in dues]
 
     def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
         """List the doses due from *since* to before *until* that are neither taken nor skipped."""
@@ -245,16 +162,6 @@ class Agenda:
             for due in dues
             if due.day not in recorded
         ]
-
-    def occurrence(self, due: Due, settled: Settled) -> DoseOccurrence:
-        """Make the occurrence of a dose. A dose that was taken after it was skipped is taken."""
-        day = due.day
-        fate: tuple[Any, ...] = _SCHEDULED
-        if taken := settled.taken.get(day) or settled.moved.get(day):
-            fate = (DoseStatus.TAKEN, taken[1], taken[2], None)
-        elif skip := settled.skipped.get(day):
-            fate = (DoseStatus.SKIPPED, None, None, skip.reason)
-        return _NEW(DoseOccurrence, self.told + due + fate)
 
     def unmatched(self, since: datetime, until: datetime) -> list[Taken]:
         """List the rows from *since* to before *until* that are of none of the schedule's doses.
@@ -305,11 +212,3 @@ def report_broken(schedule_id: UUID, error: ValidationError) -> None:
     if schedule_id not in _reported:
         _reported.add(schedule_id)
         logger.warning("schedule %s is left out: %s", schedule_id, error.message)
-
-
-def shifted(instant: datetime, by: timedelta) -> datetime:
-    """Shift an instant, as far as the calendar goes."""
-    try:
-        return instant + by
-    except OverflowError:
-        return instant

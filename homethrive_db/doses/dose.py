@@ -71,7 +71,8 @@ class Dose:
         """Give it as it is with these records, and no others."""
         day = self._due.day
         settled = Settled({day: taken} if taken else {}, {}, {day: skip} if skip else {})
-        return self._agenda.occurrence(self._due, settled)
+        (occurrence,) = self._agenda.told_of([self._due], settled)
+        return occurrence
 
 
 def no_such_dose() -> ValidationError:

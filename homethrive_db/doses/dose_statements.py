@@ -7,7 +7,7 @@ from typing import Any
 from peewee import fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda import AGENDA
+from homethrive_db.doses.agenda_rows import AGENDA
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, param, statement

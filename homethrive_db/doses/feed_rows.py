@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homethrive_db import models
-from homethrive_db.doses.agenda import AGENDA
+from homethrive_db.doses.agenda_rows import AGENDA
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 _RECIPIENT = models.CareRecipient

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from peewee import SQL, Expression, fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda import days_around, records_window
+from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.statements import array, param
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication

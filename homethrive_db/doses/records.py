@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
+from homethrive_db.enums import DoseStatus
 from homethrive_db.errors import ValidationError
+
+_TAKEN, _SKIPPED = DoseStatus.TAKEN, DoseStatus.SKIPPED
 
 
 class Taken(NamedTuple):
@@ -36,6 +39,17 @@ class Settled(NamedTuple):
     def days(self) -> set[date]:
         """Give the dates of which anything is recorded."""
         return {*self.taken, *self.moved, *self.skipped}
+
+    def fates(self) -> dict[date, tuple[DoseStatus, datetime | None, str | None, str | None]]:
+        """Give the last four fields of the occurrence of each date.
+
+        A dose that was taken after it was skipped is taken.
+        """
+        is_taken = self.moved | self.taken if self.moved else self.taken
+        return {
+            **{day: (_SKIPPED, None, None, reason) for day, (_, reason) in self.skipped.items()},
+            **{day: (_TAKEN, at, who, None) for day, (_, at, who) in is_taken.items()},
+        }
 
     def taken_on(self, day: date) -> Taken | None:
         """Give the row by which the dose of a date is taken."""

@@ -10,7 +10,7 @@ from typing import Any
 from peewee import CTE, SQL, Case, Cast, Select, fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda import RECORDS_AROUND, agenda_columns
+from homethrive_db.doses.agenda_rows import RECORDS_AROUND, agenda_columns
 from homethrive_db.repositories.access import accessible_to
 from homethrive_db.statements import Statement, input_rows, param, statement
 

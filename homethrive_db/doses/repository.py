@@ -11,7 +11,8 @@ from homethrive_db import validation
 from homethrive_db.database import Database
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.adherence import GRACE, Adherence, judge
-from homethrive_db.doses.agenda import Agenda, agendas, days_around, records_window, shifted
+from homethrive_db.doses.agenda import Agenda, agendas
+from homethrive_db.doses.agenda_rows import days_around, records_window, shifted
 from homethrive_db.doses.dose import Dose
 from homethrive_db.doses.dose_ids import decode_dose_id
 from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homethrive_db import DoseKey, DoseStatus, ValidationError
-from homethrive_db.doses.agenda import Agenda, agendas, days_around, records_window
+from homethrive_db.doses.agenda import Agenda, agendas
+from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.doses.dose import Dose
 
 ID = UUID("6f9619ff-8b86-4011-b42d-00c04fc964ff")
@@ -42,7 +43,8 @@ def row(
         "is_active": True, "inactive_at": None, **values,
     }  # fmt: skip
     told = (ID, uuid4(), uuid4(), "Aspirin", None, None)
-    return (*told, *fields.values(), rows or None, skipped or None)
+    texts = (one.isoformat() if isinstance(one, date) else one for one in fields.values())
+    return (*told, *texts, rows or None, skipped or None)
 
 
 def at(day, clock, zone):

@@ -1,0 +1,111 @@
+"""The rows that an agenda is read from, and what a statement binds to select them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from peewee import fn
+
+from homethrive_db import models
+from homethrive_db.statements import param
+
+RECORDS_AROUND = timedelta(hours=26)
+"""How far from a dose a record of its local date, or of its New York instant, can be."""
+
+_SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+_FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LAST_INSTANT = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
+def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
+    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
+
+    The recorded rows are those from *since* to before *until*, two expressions.
+    """
+
+    def records(model: type[models.BaseModel], *values: Any) -> Any:
+        table: Any = model
+        return table.select(fn.json_agg(fn.json_build_array(table.scheduled_for, *values))).where(
+            table.schedule == _SCHEDULE.id,
+            table.scheduled_for >= since,
+            table.scheduled_for < until,
+        )
+
+    taken, skip = models.DoseTaken, models.DoseSkip
+    return (
+        _SCHEDULE.id,
+        _MEDICATION.id,
+        models.CareRecipient.id,
+        _MEDICATION.name,
+        _MEDICATION.instructions,
+        _SCHEDULE.dosage_notes,
+        _SCHEDULE.recurrence,
+        _SCHEDULE.time_of_day,
+        _SCHEDULE.days_of_week,
+        _SCHEDULE.timezone,
+        models.CareRecipient.timezone,
+        # As text: of a mistyped year of five digits psycopg2 makes an error, for all the rows.
+        _SCHEDULE.start_date.cast("text"),
+        _SCHEDULE.end_date.cast("text"),
+        _MEDICATION.is_active,
+        _MEDICATION.inactive_at.cast("text"),
+        records(taken, taken.taken_at, taken.taken_by_user).alias("taken"),
+        records(skip, skip.reason).alias("skipped"),
+    )
+
+
+AGENDA = agenda_columns(
+    param("records_since", "timestamptz"), param("records_until", "timestamptz")
+)
+"""The same for a window that ``records_window`` binds."""
+
+
+def records_window(
+    since: datetime, until: datetime, *, beyond: timedelta = timedelta(0)
+) -> dict[str, datetime]:
+    """Bind the instants between which records may be of doses from *since* to *until*.
+
+    Of doses due up to *beyond* before or after as well.
+    """
+    return {
+        "records_since": shifted(since, -RECORDS_AROUND - beyond),
+        "records_until": shifted(until, RECORDS_AROUND + beyond),
+    }
+
+
+def days_around(since: datetime, until: datetime) -> dict[str, date]:
+    """Bind the local dates, of whatever zone, of doses due from *since* to *until*."""
+    day = timedelta(days=1)
+    return {
+        "first_day": shifted(since, -day).date(),
+        "last_day": shifted(until, day).date(),
+    }
+
+
+def read_date(text: str) -> date:
+    """Read a date; the nearest of the calendar where Python has none, as for a mistyped year."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return date.min if _is_before_christ(text) else date.max
+
+
+def read_instant(text: str) -> datetime:
+    """Read an instant in UTC; one at an end of the calendar where Python has none."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return _FIRST_INSTANT if _is_before_christ(text) else _LAST_INSTANT
+
+
+def _is_before_christ(text: str) -> bool:
+    return text == "-infinity" or text.endswith("BC")
+
+
+def shifted(instant: datetime, by: timedelta) -> datetime:
+    """Shift an instant, as far as the calendar goes."""
+    try:
+        return instant + by
+    except OverflowError:
+        return instant
