@@ -16,7 +16,7 @@ from uuid import UUID
 
 from homethrive_db import validation
 from homethrive_db.doses.agenda_rows import read_date, read_instant
-from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.occurrence import DoseOccurrence, make
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable
 from homethrive_db.enums import DoseStatus, Recurrence
@@ -25,8 +25,6 @@ from homethrive_db.local_days import NODE_ZONE, find_zone
 
 logger = logging.getLogger(__name__)
 
-# What the constructor of a named tuple calls: that is Python, and takes as long as all the rest.
-_NEW = tuple.__new__
 _SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
@@ -66,7 +64,7 @@ class Agenda:
         except TypeError:  # an array of arrays is no key
             raise validation.wrong_days() from None
         end_date = None if end is None else read_date(end)
-        self._plan: _Plan = _NEW(_Plan, (*pattern, read_date(start), end_date))
+        self._plan: _Plan = make(_Plan, (*pattern, read_date(start), end_date))
         zone = recipient_zone if timezone is None else timezone
         self._own = Timetable(self._plan, find_zone(zone))
         self._follows_recipient = timezone is None
@@ -77,7 +75,7 @@ class Agenda:
         self.taken = read_taken(taken) if taken else []
         self.skips = read_skips(skips) if skips else []
 
-    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
+    def between(self, since: datetime, until: datetime) -> list[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
         dues = self._own.between(since, until)
         if self._inactive_at is not None:
@@ -151,14 +149,14 @@ class Agenda:
     def told_of(self, dues: Iterable[Due], settled: Settled) -> list[DoseOccurrence]:
         """Make the occurrences of doses."""
         told, fates = self.told, settled.fates()
-        return [_NEW(DoseOccurrence, told + due + fates.get(due.day, _SCHEDULED)) for due in dues]
+        return [make(DoseOccurrence, told + due + fates.get(due.day, _SCHEDULED)) for due in dues]
 
     def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
         """List the doses due from *since* to before *until* that are neither taken nor skipped."""
         dues = self.between(since, until)
         recorded = self.settle(dues).days() if self.taken or self.skips else ()
         return [
-            _NEW(DoseOccurrence, self.told + due + _SCHEDULED)
+            make(DoseOccurrence, self.told + due + _SCHEDULED)
             for due in dues
             if due.day not in recorded
         ]

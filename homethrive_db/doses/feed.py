@@ -17,7 +17,7 @@ from homethrive_db.doses.feed_cursor import Cursor, cursor_text, read_cursor, wi
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
 from homethrive_db.doses.feed_rows import ID
 from homethrive_db.doses.feed_window import FeedWindow, Shard
-from homethrive_db.doses.occurrence import DoseOccurrence, FeedOccurrence
+from homethrive_db.doses.occurrence import DoseOccurrence, FeedOccurrence, make
 from homethrive_db.errors import ValidationError
 
 PAGE_SIZE = 2_000
@@ -25,9 +25,6 @@ PAGE_SIZE = 2_000
 
 _LONG = timedelta(hours=12)
 """In so long a window most schedules have a dose."""
-
-# What the constructor of a named tuple calls, which is Python and takes four times as long.
-_NEW = tuple.__new__
 
 _Dose = tuple[DoseOccurrence, str, str]
 """With the recipient's display name and the cursor."""
@@ -126,7 +123,7 @@ class DoseFeed:
             contacts = recent.of([dose.recipient_id for dose, _, _ in page])
             for dose, name, cursor in page:
                 whom = contacts[dose.recipient_id.int]
-                yield _NEW(FeedOccurrence, (dose, name, whom, cursor))
+                yield make(FeedOccurrence, (dose, name, whom, cursor))
 
     def _doses(
         self, window: FeedWindow, name: str, order: _Order, after: Cursor | None

@@ -7,13 +7,13 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
+from homethrive_db.doses.occurrence import make
 from homethrive_db.enums import Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
@@ -24,6 +24,8 @@ _LAST_DAY = date.max.toordinal() - 1
 
 # Of longer windows nothing is kept: it would fill the memory.
 _KEPT_DAYS = 10
+
+_LAST_OF_DAY = time.max.replace(fold=1)
 
 
 class Recurring(Protocol):
@@ -81,7 +83,7 @@ class Timetable:
         self._first = max(start.toordinal(), _FIRST_DAY)
         self._last = _LAST_DAY if end is None else min(end.toordinal(), _LAST_DAY)
 
-    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
+    def between(self, since: datetime, until: datetime) -> list[Due]:
         """List the doses from *since* (inclusive) to *until* (exclusive), both in UTC, in order.
 
         The cost is that of the window, however long ago the schedule began. A zone is less than a
@@ -91,8 +93,13 @@ class Timetable:
         clock = self._clock
         first = max(since.toordinal() - (clock > since.time()), self._first)
         last = min(until.toordinal() + (clock < until.time()), self._last)
-        dues = _kept_dues if last - first <= _KEPT_DAYS else _dues
-        return dues(self.zone, clock, self._days_of_week, (first, last), (since, until))
+        days = self._days_of_week
+        daily = _kept_daily if last - first <= _KEPT_DAYS else _daily
+        return [
+            due
+            for due in daily(self.zone, clock, first, last)
+            if since <= due[0] < until and (days is None or due[1].isoweekday() in days)
+        ]
 
     def on(self, day: date) -> Due | None:
         """Give the dose of a local date; None where that has none."""
@@ -113,41 +120,40 @@ class Timetable:
         return next((due.day for due in dues if due is not None and due.at == instant), None)
 
 
-def _dues(
-    zone: ZoneInfo,
-    clock: time,
-    days_of_week: tuple[int, ...] | None,
-    dates: tuple[int, int],
-    window: tuple[datetime, datetime],
-) -> tuple[Due, ...]:
-    """List the doses of a window among those of some dates, the ordinals of first and last."""
-    first, last = dates
-    since, until = window
-    days = (date.fromordinal(number) for number in range(first, last + 1))
-    return tuple(
-        due
-        for day in days
-        if (days_of_week is None or day.isoweekday() in days_of_week)
-        and (due := _due(zone, clock, day)) is not None
-        and since <= due.at < until
-    )
+def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
+    """List the doses of every date, by ordinals."""
+    days = map(date.fromordinal, range(first, last + 1))
+    return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
 
 
-_kept_dues = lru_cache(8_192)(_dues)  # many schedules ask for the same ones
+_kept_daily = lru_cache(4_096)(_daily)  # many schedules ask for the same ones
 
 
 def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
-    """Compute the dose of a local date; None where the zone skipped the date as a whole.
-
-    Then even its midnight moves to another date.
-    """
+    """Compute the dose of a local date; None where the zone skipped the date as a whole."""
+    offset = _offset_of(zone, day)
+    if offset is not None:
+        return make(Due, (datetime.combine(day, clock, UTC) - offset, day, clock))
     at = datetime.combine(day, clock, zone).astimezone(UTC)
     shown = at.astimezone(zone)
     if shown.date() != day:
+        # Of a date that was skipped, even the midnight moves to another.
         midnight = datetime.combine(day, time.min, zone).astimezone(UTC)
         if midnight.astimezone(zone).date() != day:
             return None
     return Due(at, day, shown.time())
+
+
+@lru_cache(8_192)
+def _offset_of(zone: ZoneInfo, day: date) -> timedelta | None:
+    """Give the offset from UTC of a local date; None where the clock changes on it.
+
+    No zone has ever changed its clock twice on one date. What a change skips or repeats has at its
+    beginning the offset of before, and at its end, read as the later of two, that of after.
+    """
+    first = datetime.combine(day, time.min, zone).utcoffset()
+    last = datetime.combine(day, _LAST_OF_DAY, zone).utcoffset()
+    return first if first == last else None
 
 
 def occurrences(
