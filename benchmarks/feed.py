@@ -31,10 +31,14 @@ def main(schedules: int, url: str | None) -> None:
         try:
             list(migrate(db))
             _fill(db, schedules)
-            for start in (NOON, NOON + QUARTER):
-                _show(f"due from {start:%H:%M}", _measured("due", db.connect_params, start))
-            for workers in (1, 2):
-                _show(f"missed in a day, {workers} worker(s)", _missed(db.connect_params, workers))
+            for name, kind, start in (
+                ("due from 12:00", "due", NOON),
+                ("due from 12:15", "due", NOON + QUARTER),
+                ("missed in a day", "missed", NOON),
+            ):
+                for workers in (1, 2):
+                    found = _shared(kind, db.connect_params, start, workers)
+                    _show(f"{name}, {workers} worker(s)", found)
         finally:
             db.close_all()
 
@@ -62,8 +66,11 @@ def _connected(address: dict[str, str]) -> Iterator[tuple[object, object]]:
         connection.close()
 
 
-def _missed(address: dict[str, str], workers: int) -> tuple[int, float, int]:
-    shards = [("missed", address, NOON, (number, workers)) for number in range(workers)]
+def _shared(
+    kind: str, address: dict[str, str], start: datetime, workers: int
+) -> tuple[int, float, int]:
+    """Measure a feed that some workers share."""
+    shards = [(kind, address, start, (number, workers)) for number in range(workers)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         found = pool.starmap(_measured, shards)
     counts, seconds, sizes = zip(*found, strict=True)
@@ -71,7 +78,7 @@ def _missed(address: dict[str, str], workers: int) -> tuple[int, float, int]:
 
 
 def _measured(
-    kind: str, address: dict[str, str], start: datetime, shard: tuple[int, int] | None = None
+    kind: str, address: dict[str, str], start: datetime, shard: tuple[int, int]
 ) -> tuple[int, float, int]:
     """Count what a feed gives, in how many seconds and mebibytes."""
     url = "postgresql:///?" + "&".join(f"{name}={value}" for name, value in address.items())

@@ -11,7 +11,7 @@ from homethrive_db.doses.dose_ids import encode_dose_id
 from homethrive_db.enums import ContactRole, DoseStatus, Recurrence
 
 make = tuple.__new__
-"""Makes a named tuple of its fields: its own constructor is Python, and takes four times as long."""
+"""Makes a named tuple of its fields. Its own constructor is Python: it takes four times as long."""
 
 BY_TIME = attrgetter("scheduled_for", "medication_name", "schedule_id")
 """The order of doses wherever they are listed for a person, as a key to sort by."""
