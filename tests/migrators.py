@@ -1,11 +1,10 @@
-"""Migrators that start in the same moment: ``python migrators.py COUNT``, or ``run_at_once``.
+"""Migrators that start in the same moment: ``python migrators.py COUNT``.
 
 Each is a process of its own, forked off one that has imported what takes them longest.
 """
 
 import os
 import runpy
-import subprocess
 import sys
 from importlib import import_module
 
@@ -15,18 +14,6 @@ OURS = ["homethrive_db.cli", "migrate"]
 STOCK = ["peewee_migrate", "migrate", "--directory", str(migrations_folder())]
 
 IMPORTED = ["homethrive_db.cli.migrations", "homethrive_db.migrate.stock", "peewee_migrate.cli"]
-
-
-def run_at_once(url, count):
-    """Run our command and the stock one by turns; gives what they said."""
-    return subprocess.run(
-        [sys.executable, __file__, str(count)],
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def become(command):
