@@ -1,6 +1,7 @@
 """What holds for every test, and what unit and integration tests share."""
 
 import os
+from functools import cache
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,24 @@ settings.register_profile("homethrive", deadline=None)
 settings.load_profile("homethrive")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Let three tests share two cores: they wait for servers and clocks much of the time."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.fixture(scope="session")
+def botocores_loader():
+    """Give what loads botocore's data, once for all of its sessions."""
+    from botocore.loaders import create_loader
+
+    return cache(create_loader)
+
+
 @pytest.fixture
-def aws_environment(monkeypatch):
+def aws_environment(monkeypatch, botocores_loader):
     """Give an environment with a region and made-up credentials, and nothing of this machine's."""
+    monkeypatch.setattr("botocore.session.create_loader", botocores_loader)
     for name in [name for name in os.environ if name.startswith(("AWS_", "DATABASE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")

@@ -196,18 +196,24 @@ DRIFT = {
 }
 
 
+def execute(server, sql):
+    """Execute what no transaction may have around it, and hold no connection afterwards."""
+    connection = psycopg2.connect(server.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    connection.close()
+
+
 @pytest.fixture(scope="module")
 def migrated(server):
     """Migrate a database once; the tests roll back what they do to it."""
-    maintenance = psycopg2.connect(server.url)
-    maintenance.autocommit = True
-    with maintenance.cursor() as cursor:
-        cursor.execute("CREATE DATABASE drift")
-    maintenance.close()
+    execute(server, "CREATE DATABASE drift")
     db = create_db(server.url_of("drift"))
     list(migrate(db))
     yield db
     db.close_all()
+    execute(server, "DROP DATABASE drift")
 
 
 @pytest.fixture(scope="module")

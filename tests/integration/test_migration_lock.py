@@ -1,50 +1,40 @@
 """Any number of migrators started together: each migration is applied once, and all succeed."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from homethrive_db import MigrationError, create_db
-from homethrive_db.migrate import migrate, migrations_folder, status
+from homethrive_db.migrate import migrate, status
 from homethrive_db.migrate.lock import migration_lock
+from tests import migrators
 from tests.catalog import CONTRACT, read_catalog, shared_part
 from tests.migrations import NAMES
-from tests.process import run_command
-
-OURS = [sys.executable, "-m", "homethrive_db.cli", "migrate"]
-STOCK = [sys.executable, "-m", "peewee_migrate", "migrate", "--directory"]
+from tests.process import run_command, unmeasured
 
 
-def start_all(url, count=8):
-    """Start our command and the stock one by turns."""
-    commands = [
-        OURS if number % 2 else [*STOCK, str(migrations_folder())] for number in range(count)
-    ]
-    return [
-        subprocess.Popen(
-            command,
-            env={**os.environ, "DATABASE_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands
-    ]
+def run_at_once(url, count):
+    """Run our command and the stock one by turns, all at once."""
+    return subprocess.run(
+        [sys.executable, migrators.__file__, str(count)],
+        env={**unmeasured(), "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("attempt", range(10))
 def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
-    processes = start_all(server.url)
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, outputs
+    done = run_at_once(server.url, 8)
+    assert done.returncode == 0, done.stderr
     assert shared_part(read_catalog(empty_db)) == CONTRACT
     with empty_db.connection_context():
         history = empty_db.execute_sql("SELECT name FROM migratehistory ORDER BY id").fetchall()
     assert [name for (name,) in history] == NAMES
-    said = "".join(out for out, _ in outputs)
-    assert [said.count(name) for name in NAMES] == [1] * len(NAMES)
+    assert [done.stdout.count(name) for name in NAMES] == [1] * len(NAMES)
 
 
 def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
