@@ -21,7 +21,7 @@ LONG_AGO = datetime(1, 1, 1).date()
 @st.composite
 def windows(draw):
     """Draw a zone, and a window near one of its changes or anywhere."""
-    zone = draw(st.sampled_from(sorted(set(ZONES) - {"Factory"})))  # no place: a schedule has none
+    zone = draw(st.sampled_from(sorted({*ZONES} - {"Factory"})))  # no place: a schedule has none
     changes = clock_of(zone).changes
     start = draw(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)))
     if changes and draw(st.booleans()):
