@@ -23,7 +23,6 @@ from peewee import (
     ColumnBase,
     Context,
     NodeList,
-    PostgresqlDatabase,
     Query,
     RawQuery,
     Select,
@@ -31,6 +30,7 @@ from peewee import (
 )
 from psycopg2.extensions import adapt
 
+from homethrive_db.dialect import written
 from homethrive_db.prepared import PreparedText
 
 if TYPE_CHECKING:
@@ -43,9 +43,6 @@ PROXY_BYTES = 16_000
 _SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
 
 AnyQuery = Query | RawQuery
-
-# Knows PostgreSQL's dialect and no server: compiling does no I/O.
-_DIALECT = PostgresqlDatabase(None)
 
 # A row lock (FOR UPDATE) counts as a write.
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
@@ -187,14 +184,13 @@ def portions(
 
 def _compile(query: AnyQuery) -> str:
     """Compile to SQL, with the values that the query itself holds written out."""
-    context: Any = _DIALECT.get_sql_context()
-    sql, values = context.sql(query).query()
+    sql, values = written(query)
     remaining = iter(values)
 
-    def written(match: re.Match[str]) -> str:
+    def filled(match: re.Match[str]) -> str:
         return match[0] if match[1] == "%" else _literal(next(remaining))
 
-    return _POSITIONAL.sub(written, sql)
+    return _POSITIONAL.sub(filled, sql)
 
 
 def _literal(constant: object) -> str:
