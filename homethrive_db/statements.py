@@ -13,7 +13,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FrameType
+from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from peewee import (
@@ -149,7 +149,7 @@ def array(values: Iterable[object]) -> str:
     One text is bound three times as fast as a list of values, each adapted by itself.
     """
     elements = list(values)
-    if elements and not any(one is None for one in elements):
+    if elements and NoneType not in map(type, elements):
         text = '","'.join(map(str, elements))
         if "\\" not in text and text.count('"') == 2 * len(elements) - 2:  # nothing to escape
             return f'{{"{text}"}}'
