@@ -548,13 +548,13 @@ _MARK_MANY = f"""WITH n AS MATERIALIZED (SELECT * FROM
     d AS ({_NEW_DOSE} SELECT DISTINCT ON (schedule_id, scheduled_for) recipient_id, medication_id,
             schedule_id, scheduled_for, taken_at, user_id FROM reached WHERE is_open
         ORDER BY schedule_id, scheduled_for, position
-        ON CONFLICT DO NOTHING RETURNING {_D})
+        ON CONFLICT (schedule_id, scheduled_for) DO NOTHING RETURNING {_D}),
+    rest AS MATERIALIZED (SELECT * FROM reached n WHERE NOT EXISTS (SELECT FROM d
+        WHERE d.schedule_id = n.schedule_id AND d.scheduled_for = n.scheduled_for))
     SELECT n.position, row_number() OVER (PARTITION BY d.id ORDER BY n.position) = 1, n.is_open,
         {_D} FROM reached n JOIN d USING (schedule_id, scheduled_for)
-    UNION ALL SELECT n.position, false, n.is_open, {_D} FROM reached n
-        LEFT JOIN dose_taken d USING (schedule_id, scheduled_for)
-        WHERE NOT EXISTS (SELECT FROM d AS made WHERE made.schedule_id = n.schedule_id
-            AND made.scheduled_for = n.scheduled_for)"""
+    UNION ALL SELECT n.position, false, n.is_open, {_D} FROM rest n
+        LEFT JOIN dose_taken d USING (schedule_id, scheduled_for)"""
 _UNMARK = f"""DELETE FROM dose_taken d WHERE d.schedule_id = %(schedule_id)s
     AND d.scheduled_for = %(scheduled_for)s AND EXISTS (SELECT FROM medication_schedules s
         JOIN {_OF_SCHEDULE} WHERE s.id = %(schedule_id)s)"""

@@ -13,7 +13,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FrameType
+from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from peewee import (
@@ -23,7 +23,6 @@ from peewee import (
     ColumnBase,
     Context,
     NodeList,
-    PostgresqlDatabase,
     Query,
     RawQuery,
     Select,
@@ -31,6 +30,7 @@ from peewee import (
 )
 from psycopg2.extensions import adapt
 
+from homethrive_db.dialect import written
 from homethrive_db.prepared import PreparedText
 
 if TYPE_CHECKING:
@@ -43,9 +43,6 @@ PROXY_BYTES = 16_000
 _SINGLE_VALUES_BYTES = 3_000  # a name and instructions, of the longest characters, and ids
 
 AnyQuery = Query | RawQuery
-
-# Knows PostgreSQL's dialect and no server: compiling does no I/O.
-_DIALECT = PostgresqlDatabase(None)
 
 # A row lock (FOR UPDATE) counts as a write.
 _WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
@@ -151,7 +148,12 @@ def array(values: Iterable[object]) -> str:
 
     One text is bound three times as fast as a list of values, each adapted by itself.
     """
-    return "{" + ",".join(map(_array_element, values)) + "}"
+    elements = list(values)
+    if elements and NoneType not in map(type, elements):
+        text = '","'.join(map(str, elements))
+        if "\\" not in text and text.count('"') == 2 * len(elements) - 2:  # nothing to escape
+            return f'{{"{text}"}}'
+    return "{" + ",".join(map(_array_element, elements)) + "}"
 
 
 def _array_element(value: object) -> str:
@@ -187,14 +189,13 @@ def portions(
 
 def _compile(query: AnyQuery) -> str:
     """Compile to SQL, with the values that the query itself holds written out."""
-    context: Any = _DIALECT.get_sql_context()
-    sql, values = context.sql(query).query()
+    sql, values = written(query)
     remaining = iter(values)
 
-    def written(match: re.Match[str]) -> str:
+    def filled(match: re.Match[str]) -> str:
         return match[0] if match[1] == "%" else _literal(next(remaining))
 
-    return _POSITIONAL.sub(written, sql)
+    return _POSITIONAL.sub(filled, sql)
 
 
 def _literal(constant: object) -> str:

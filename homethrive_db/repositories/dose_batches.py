@@ -8,19 +8,18 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from peewee import CTE, SQL, Select
+from peewee import CTE, SQL, Expression, Select, fn
 
 from homethrive_db import models, validation
-from homethrive_db.database import Database
+from homethrive_db.database import Database, Row
 from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
 from homethrive_db.repositories.access import reached_schedules
-from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
+from homethrive_db.repositories.dose_rows import ATTEMPTS, NEW, is_open, lost_race
 from homethrive_db.statements import (
     Statement,
     array,
     array_bytes,
-    columns,
     input_rows,
     portions,
     statement,
@@ -30,7 +29,15 @@ BATCH_SIZE = 5_000
 """How many reports go into one statement."""
 
 _TABLE = models.DoseTaken
+_KEY = (_TABLE.schedule, _TABLE.scheduled_for)
 
+_STORED = (
+    _TABLE.id,
+    _TABLE.recipient,
+    _TABLE.medication,
+    _TABLE.taken_at,
+    _TABLE.taken_by_user,
+)
 
 _ROWS = input_rows(
     "input",
@@ -78,33 +85,61 @@ def _made(reached: CTE) -> CTE:
         .distinct(*key)
         .order_by(*key, reached.c.position)
     )
-    return _TABLE.insert_from(firsts, NEW).on_conflict_ignore().returning(*DOSE).cte("made")
+    # The key is named, so that PostgreSQL asks no other unique index.
+    return (
+        _TABLE.insert_from(firsts, NEW)
+        .on_conflict("IGNORE", conflict_target=_KEY)
+        .returning(_TABLE.id, *_KEY)
+        .cte("made")
+    )
+
+
+def _rest(reached: CTE, made: CTE) -> CTE:
+    """Keep the reached reports of which nothing is inserted.
+
+    Materialized, so that PostgreSQL looks up those alone in the table.
+    """
+    key = (reached.c.schedule_id, reached.c.scheduled_for)
+    is_made = Select((made,), (SQL("1"),)).where(_is_dose(made.c, reached.c))
+    return (
+        Select((reached,), (reached.c.position, reached.c.is_open, *key))
+        .where(~fn.EXISTS(is_made))
+        .cte("rest", materialized=True)
+    )
+
+
+def _is_dose(dose: Any, report: Any) -> Expression:
+    is_dose: Expression = (dose.schedule_id == report.schedule_id) & (
+        dose.scheduled_for == report.scheduled_for
+    )
+    return is_dose
 
 
 def _mark_many() -> Statement:
     """Insert what may be inserted of a batch, and tell of each reached report what became of it.
 
-    A row is (position, is it let in, is it new, the dose or NULLs); a report that is not reached
-    has none, one that was stored before has two.
+    A row is (position, is it let in, is it new, what of the dose does not follow from the report);
+    a report that is not reached has none.
     """
     reached = _reached()
     made = _made(reached)
-    report = (reached.c.position, reached.c.is_open)
+    rest = _rest(reached, made)
     new = Select(
-        (reached,), (*report, made.c.id.is_null(False), *columns(made, DoseTaken))
-    ).left_outer_join(
-        made,
-        on=(made.c.schedule_id == reached.c.schedule_id)
-        & (made.c.scheduled_for == reached.c.scheduled_for),
-    )
-    # A CTE's new rows are invisible to their table: these were there before.
-    stored = Select((reached,), (*report, SQL("false"), *DOSE)).join(
-        _TABLE,
-        on=(_TABLE.schedule == reached.c.schedule_id)
-        & (_TABLE.scheduled_for == reached.c.scheduled_for),
-    )
-    query = new.union_all(stored).with_cte(_ROWS, reached, made)
-    return statement(query, is_idempotent=True)
+        (reached,),
+        (
+            reached.c.position,
+            reached.c.is_open,
+            SQL("true"),
+            made.c.id,
+            reached.c.recipient_id,
+            reached.c.medication_id,
+            *[SQL("NULL")] * 2,
+        ),
+    ).join(made, on=_is_dose(made.c, reached.c))
+    # A CTE's new rows are invisible to their table: what is there was there before.
+    stored = Select((rest,), (rest.c.position, rest.c.is_open, SQL("false"), *_STORED))
+    query = new.union_all(stored.left_outer_join(_TABLE, on=_is_dose(_TABLE, rest.c)))
+    return statement(query.with_cte(_ROWS, reached, made, rest), is_idempotent=True)
 
 
 _MARK_MANY = _mark_many()
@@ -127,45 +162,55 @@ def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
 
     Raises UnavailableError (``LOST_RACE``) where others mark and unmark one of them all the while.
     """
-    outcomes: dict[int, DoseOutcome] = {}
-    open_positions = list(range(len(batch)))
-    for _ in range(ATTEMPTS):
-        outcomes.update(_mark_positions(db, batch, open_positions))
-        open_positions = [one for one in open_positions if one not in outcomes]
-        if not open_positions:
-            return [outcomes[position] for position in range(len(batch))]
-    raise lost_race()
+    outcomes = _mark(db, batch)
+    for _ in range(1, ATTEMPTS):
+        lost = [place for place, one in enumerate(outcomes) if one is None]
+        if not lost:
+            break
+        again = _mark(db, [batch[place] for place in lost])
+        for place, outcome in zip(lost, again, strict=True):
+            outcomes[place] = outcome
+    settled = [one for one in outcomes if one is not None]
+    if len(settled) < len(batch):
+        raise lost_race()
+    return settled
 
 
-def _mark_positions(
-    db: Database, batch: Sequence[DoseReport], positions: list[int]
-) -> Iterator[tuple[int, DoseOutcome]]:
-    """Run the statement for some of a batch; a lost race leaves its position out."""
-    reports = [batch[position] for position in positions]
+def _mark(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | None]:
+    """Run the statement; None for a report that has lost a race."""
     rows = db.rows(
         _MARK_MANY,
         {
             "user_id": array(one.user_id for one in reports),
-            "schedule_id": array(one.schedule_id for one in reports),
+            "schedule_id": array(one.schedule_id.hex for one in reports),
             "scheduled_for": array(one.scheduled_for for one in reports),
             "taken_at": array(one.taken_at for one in reports),
         },
     )
-    reached: dict[int, bool] = {}
-    doses: dict[int, tuple[bool, DoseTaken]] = {}
-    for number, may_be_new, is_new, *dose in rows:
-        reached[number] = may_be_new
-        if dose[0] is not None and (is_new or number not in doses):
-            doses[number] = is_new, DoseTaken(*dose)
-    recorded: set[UUID] = set()
-    for number, (position, report) in enumerate(zip(positions, reports, strict=True), 1):
-        if number in doses:
-            is_new, stored = doses[number]
-            is_first = is_new and stored.id not in recorded
-            recorded.add(stored.id)
-            status = OutcomeStatus.RECORDED if is_first else OutcomeStatus.ALREADY_RECORDED
-            yield position, DoseOutcome(report, status, stored)
-        elif number not in reached:
-            yield position, DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
-        elif not reached[number]:
-            yield position, DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)
+    answers = {row[0]: row for row in rows}
+    recorded: dict[UUID, DoseTaken] = {}
+    return [
+        _outcome(report, answers.get(number), recorded) for number, report in enumerate(reports, 1)
+    ]
+
+
+def _outcome(
+    report: DoseReport, answer: Row | None, recorded: dict[UUID, DoseTaken]
+) -> DoseOutcome | None:
+    """Tell what became of a report; *recorded* has the new doses of those before it."""
+    if answer is None:
+        return DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
+    _, is_open, is_new, id, recipient_id, medication_id, *taken = answer
+    if id is None:
+        return None if is_open else DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)
+    if id in recorded:
+        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[id])
+    if is_new:
+        taken = [report.taken_at, report.user_id]
+    dose = DoseTaken(
+        id, recipient_id, medication_id, report.schedule_id, report.scheduled_for, *taken
+    )
+    if not is_new:
+        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, dose)
+    recorded[id] = dose
+    return DoseOutcome(report, OutcomeStatus.RECORDED, dose)

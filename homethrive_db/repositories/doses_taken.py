@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from peewee import fn
+from peewee import SQL, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -81,7 +81,7 @@ _UNMARK = statement(
             ).where(_IS_SCHEDULE)
         ),
     )
-    .returning(_TABLE.id)
+    .returning(SQL("true"))
 )
 
 _TAKEN = statement(

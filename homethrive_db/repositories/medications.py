@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, Unpack
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from peewee import Select, fn
 
@@ -16,7 +16,6 @@ from homethrive_db.entities import (
     PAGE_SIZE,
     Medication,
     MedicationChanges,
-    MedicationSchedule,
     MedicationWithSchedules,
     NewMedication,
     NewSchedule,
@@ -65,15 +64,12 @@ _CREATE = statement(_TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION
 
 
 def _create_with_schedules() -> Statement:
-    """Insert a medication, and its schedules where that went in; a row for each schedule."""
+    """Insert a medication, and its schedules where that went in; gives the medication."""
     medication = _TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION).cte("medication")
     rows = schedule_input.ROWS
-    created = schedule_input.insertion((medication, rows), medication.c.id)
-    query = Select(
-        (medication, created),
-        (*columns(medication, Medication), *columns(created, MedicationSchedule)),
-    )
-    return statement(query.with_cte(medication, rows, created).order_by(created.c.created_at))
+    created = schedule_input.insertion(rows, medication.c.id, medication).cte("created")
+    query = Select((medication,), columns(medication, Medication))
+    return statement(query.with_cte(medication, rows, created))
 
 
 _CREATE_WITH_SCHEDULES = _create_with_schedules()
@@ -207,15 +203,13 @@ class MedicationRepository:
     def _create_with(
         self, values: dict[str, Any], schedules: Sequence[NewSchedule]
     ) -> MedicationWithSchedules:
-        # No medication id yet: the statement takes it from the row that it inserts.
-        parameters = schedule_input.parameters([(None, one) for one in schedules])
-        rows = self._db.rows(_CREATE_WITH_SCHEDULES, {**parameters, **values})
-        if not rows:
+        ids = [uuid4() for _ in schedules]
+        parameters = schedule_input.parameters(ids, schedules)
+        medication = self._db.first(_CREATE_WITH_SCHEDULES, Medication, **parameters, **values)
+        if medication is None:
             raise _no_recipient()
-        width = len(_MEDICATION)
         return MedicationWithSchedules(
-            Medication(*rows[0][:width]),
-            [MedicationSchedule.from_row(*row[width:]) for row in rows],
+            medication, schedule_input.stored(ids, schedules, medication)
         )
 
     def update(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from peewee import Select, fn
 
@@ -59,7 +60,11 @@ def _revise() -> Statement:
         .cte("ended")
     )
     rows = schedule_input.ROWS
-    created = schedule_input.insertion((rows, ended), ended.c.medication_id)
+    created = (
+        schedule_input.insertion(rows, ended.c.medication_id, ended)
+        .returning(*columns(_TABLE, MedicationSchedule))
+        .cte("created")
+    )
     query = Select((created,), columns(created, MedicationSchedule))
     return statement(query.with_cte(rows, ended, created))
 
@@ -91,7 +96,7 @@ def revise(
         created = db.first(
             _REVISE,
             MedicationSchedule.from_row,
-            **schedule_input.parameters([(None, _successor(old, effective, changes))]),
+            **schedule_input.parameters([uuid4()], [_successor(old, effective, changes)]),
             **key,
             last_day=effective - timedelta(days=1),
             begins=_beginning(effective, zones),

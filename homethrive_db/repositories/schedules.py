@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Unpack
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from peewee import Select, fn
 
@@ -26,7 +26,7 @@ from homethrive_db.repositories.access import reached_medications, reached_sched
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
-from homethrive_db.statements import Statement, columns, param, portions, statement
+from homethrive_db.statements import Statement, array, columns, param, portions, statement
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
@@ -59,7 +59,7 @@ _ENDS = statement(
 
 def _create_many() -> Statement:
     """Insert all schedules, or none where one of their medications is not reached."""
-    rows = schedule_input.ROWS
+    rows = schedule_input.ROWS_OF_MANY
     wanted = Select((rows,), (rows.c.medication_id,))
     reached = (
         reached_medications(models.Medication.select(models.Medication.id), param("user_id"))
@@ -69,7 +69,11 @@ def _create_many() -> Statement:
     all_reached = ~fn.EXISTS(
         wanted.where(rows.c.medication_id.not_in(Select((reached,), (reached.c.id,))))
     )
-    created = schedule_input.insertion((rows,), rows.c.medication_id, all_reached)
+    created = (
+        schedule_input.insertion(rows, rows.c.medication_id, condition=all_reached)
+        .returning(*_SCHEDULE)
+        .cte("created")
+    )
     query = Select((created,), columns(created, MedicationSchedule))
     return statement(query.with_cte(rows, reached, created).order_by(created.c.created_at))
 
@@ -85,7 +89,10 @@ def create_schedules(
         _CREATE_MANY,
         MedicationSchedule.from_row,
         user_id=user_id,
-        **schedule_input.parameters(schedules),
+        medication_id=array(medication_id for medication_id, _ in schedules),
+        **schedule_input.parameters(
+            [uuid4() for _ in schedules], [schedule for _, schedule in schedules]
+        ),
     )
     if not created:
         raise NotFoundError("no such medication", "MEDICATION_NOT_FOUND")

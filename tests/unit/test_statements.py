@@ -62,6 +62,58 @@ def test_an_array_is_one_literal(values, literal):
     assert array(values) == literal
 
 
+def test_the_columns_of_one_table_are_written_without_it():
+    of_one = models.User.select(models.User.email).where(models.User.clerk_user_id == param("who"))
+    assert statement(of_one).compiled() == (
+        'SELECT "email" FROM "users" AS "t1" WHERE ("clerk_user_id" = %(who)s)'
+    )
+
+
+OTHER = models.User.alias()
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        (
+            models.User.select(models.User.email, models.CareRecipient.id).join(
+                models.CareRecipient,
+                on=models.CareRecipient.user == models.User.clerk_user_id,
+            ),
+            '"t1"."email"',
+        ),
+        (
+            models.User.select(models.User.email).where(
+                fn.EXISTS(OTHER.select(SQL("1")).where(OTHER.email == models.User.email))
+            ),
+            '("t2"."email" = "t1"."email")',
+        ),
+        (
+            models.User.select(fn.LOWER(models.User.email).alias("email")).order_by(
+                models.User.email
+            ),
+            'ORDER BY "t1"."email"',
+        ),
+        (
+            models.User.insert({models.User.clerk_user_id: param("who")}).on_conflict(
+                conflict_target=[models.User.clerk_user_id],
+                update={models.User.email: fn.COALESCE(models.User.email, "none")},
+            ),
+            'COALESCE("users"."email", \'none\')',
+        ),
+        (
+            models.User.update({models.User.timezone: models.CareRecipient.timezone})
+            .from_(models.CareRecipient)
+            .where(models.CareRecipient.user == models.User.clerk_user_id),
+            '= "users"."clerk_user_id"',
+        ),
+    ],
+    ids=["join", "subquery", "computed", "conflict", "update from"],
+)
+def test_columns_that_could_be_anothers_keep_their_table(query, kept):
+    assert kept in statement(query).compiled()
+
+
 def test_a_function_takes_parameters():
     sql = statement(Select((), (fn.LOWER(param("email")),))).compiled()
     assert sql == "SELECT LOWER(%(email)s)"

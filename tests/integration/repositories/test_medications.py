@@ -1,10 +1,16 @@
 """Medications: created alone or with schedules, changed, deactivated, never deleted."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from homethrive_db import MedicationRepository, NewMedication, NotFoundError, ValidationError
+from homethrive_db import (
+    MedicationRepository,
+    NewMedication,
+    NewSchedule,
+    NotFoundError,
+    ValidationError,
+)
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -35,7 +41,12 @@ def test_a_medication_and_its_schedules_are_created_together(
     medications, recipient, homethrive_factory, homethrive_repositories
 ):
     new = [homethrive_factory.new_schedule(time_of_day=time(hour), dosage_notes='"½", {x}')
-           for hour in (20, 8, 12)]  # fmt: skip
+           for hour in (20, 8)]  # fmt: skip
+    new += [
+        NewSchedule(
+            "weekly", "12:30", date(2026, 3, 2), [7, 1], "UTC", date(2026, 4, 2), '"½", {x}'
+        )
+    ]
     made = medications.create_with_schedules("user_1", recipient.id, NewMedication("Aspirin"), new)
     medication, schedules = made
     assert medication == medications.find_by_id("user_1", medication.id)
