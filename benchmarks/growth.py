@@ -24,16 +24,18 @@ HOUSEHOLDS = 25
 """From all over each database."""
 
 
-def filled(url: str, name: str, scale: str) -> tuple[Database, Households]:
-    """Make a database of that name on the server of a URL, and fill it."""
-    server = psycopg2.connect(url)
-    server.autocommit = True
-    server.cursor().execute(f"CREATE DATABASE {name}")
-    parameters = {**server.get_dsn_parameters(), "dbname": name}
-    server.close()
-    db = create_db("postgresql://", **parameters)
-    list(migrate(db))
+def filled(server: Database, scale: str) -> tuple[Database, Households]:
+    """Give a server's database of that scale, filled where it is new."""
+    name = f"{scale}_bench"
+    with server.connection_context():
+        known = server.execute_sql("SELECT datname FROM pg_database").fetchall()
+        if (name,) not in known:
+            server.execute_sql(f"CREATE DATABASE {name}")
+    db = create_db("postgresql://", **{**server.connect_params, "dbname": name})
     click.echo(f"{name}: {SCALES[scale]:,} doses")
+    if (name,) in known:
+        return db, Households(SCALES[scale])
+    list(migrate(db))
     filling = psycopg2.connect(**db.connect_params)
     households = fill(filling, SCALES[scale])
     filling.close()
@@ -43,12 +45,12 @@ def filled(url: str, name: str, scale: str) -> tuple[Database, Households]:
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="medium", show_default=True)
 @click.option("--rounds", default=8, show_default=True, help="How often each household is met.")
-def main(scale: str, rounds: int) -> None:
+@click.option("--url", help="A server's, where both databases are kept.")
+def main(scale: str, rounds: int, url: str | None) -> None:
     """Measure each call in both databases, another household at each turn."""
     with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
-        first = create_db(f"embedded://{folder}/data")
-        url = psycopg2.extensions.make_dsn(**first.connect_params)
-        both = [filled(url, "small_bench", SMALL), filled(url, "grown_bench", scale)]
+        server = create_db(url or f"embedded://{folder}/data")
+        both = [filled(server, one) for one in (SMALL, scale)]
         ratios = []
         click.echo(f"\n{'lower quartile, µs':48}{SMALL:>10}{scale:>10}{'ratio':>8}")
         for call in CALLS:
@@ -68,7 +70,7 @@ def main(scale: str, rounds: int) -> None:
         click.echo(f"geometric mean {geometric_mean(ratios):.2f}, highest {max(ratios):.2f}")
         for db, _ in both:
             db.close_all()
-        first.close_all()
+        server.close_all()
 
 
 if __name__ == "__main__":
