@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from peewee import Tuple
+from peewee import SQL, NodeList, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database, Row
@@ -20,25 +20,30 @@ from homethrive_db.statements import Statement, param, statement
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 _RECIPIENT = models.CareRecipient
 
+# Of one element: an equality would have PostgreSQL merge all recipients with the medications, from
+# the first on. Bounds of both would mend that, but it takes them for independent: towards the end
+# of the table it would expect few rows, and read and sort all that are left for each page.
+_THE_RECIPIENT = NodeList((SQL("ARRAY["), _MEDICATION.recipient, SQL("]")))
+
 
 def _page(*, is_sharded: bool) -> Statement:
     """Select the next schedules."""
     recipient_id = param("recipient_id", "uuid")
-    place = (_RECIPIENT.id, _SCHEDULE.id)
+    is_past = (_MEDICATION.recipient == recipient_id) & (
+        _SCHEDULE.id < param("schedule_id", "uuid")
+    )
     return statement(
-        _RECIPIENT.select(*ROW)
-        .join(_MEDICATION, on=_MEDICATION.recipient == _RECIPIENT.id)
+        _MEDICATION.select(*ROW)
         .join(_SCHEDULE, on=_SCHEDULE.medication == _MEDICATION.id)
+        .join(_RECIPIENT, on=_RECIPIENT.id == fn.ANY(_THE_RECIPIENT))
         .where(
-            # What the third line says as well; but by these a merge join finds where to begin.
-            _RECIPIENT.id >= recipient_id,
             _MEDICATION.recipient >= recipient_id,
-            Tuple(*place) >= Tuple(recipient_id, param("schedule_id", "uuid")),
+            ~is_past,
             FITS,
             IS_OPEN,
             *([IS_IN_SHARD] if is_sharded else []),
         )
-        .order_by(*place)
+        .order_by(_MEDICATION.recipient, _SCHEDULE.id)
         .limit(param("limit"))
     )
 

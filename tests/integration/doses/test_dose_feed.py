@@ -674,15 +674,18 @@ def test_a_page_by_clock_reads_the_index_in_its_order(watched, options):
 
 
 @SHARDS
-def test_a_page_by_recipient_reads_their_index_in_its_order(watched, options):
+@pytest.mark.parametrize("left", [20_000, 300], ids=["first", "last"])
+def test_a_page_by_recipient_reads_their_index_in_its_order(watched, options, left):
     """Sorted are the schedules of one recipient at a time, and no table is read as a whole."""
     db = watched()
+    doses = list(DoseFeed(db).due(NOON, NOON + DAY, **options))
+    after = None if left > len(doses) else doses[-left].cursor
     with db.connection_context():
-        for plan in plans_of_pages(db, DAY, options):
+        for plan in plans_of_pages(db, DAY, {**options, "after": after}):
             assert "Sort" not in {one["Node Type"] for one in plan}
             (sort,) = [one for one in plan if one["Node Type"] == "Incremental Sort"]
             assert len(sort["Presorted Key"]) == 1
             read = {one["Relation Name"]: one for one in plan if "Relation Name" in one}
-            assert "id >= " in read["care_recipients"]["Index Cond"]
-            assert "recipient_id " in read["medications"]["Index Cond"]
+            assert "id = " in read["care_recipients"]["Index Cond"]
+            assert "recipient_id >= " in read["medications"]["Index Cond"]
             assert "medication_id = " in read["medication_schedules"]["Index Cond"]
