@@ -305,3 +305,20 @@ def test_the_ends_of_the_calendar_have_no_dose(edge, zone):
         Dose(agenda, DoseKey(ID, edge))
     assert records_window(edge, edge)
     assert days_around(edge, edge)
+
+
+@pytest.mark.parametrize(
+    ("inactive_at", "is_due"),
+    [
+        ("0001-01-01 00:23:28+05:53:28", False),
+        ("0044-03-15 00:00:00-04:56:02 BC", False),
+        ("-infinity", False),
+        ("infinity", True),
+        ("20250-01-01 00:00:00+00", True),
+        ("9999-12-31 23:30:00-05", True),
+    ],
+)
+def test_an_instant_that_python_has_not_is_at_its_end_of_the_calendar(inactive_at, is_due):
+    agenda = Agenda(row(is_active=False, inactive_at=inactive_at))
+    start = datetime(2025, 6, 4, tzinfo=UTC)
+    assert bool(agenda.between(start, start + timedelta(days=1))) is is_due

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from benchmarks.feed_fill import fill
 from homethrive_db import (
+    ConfigurationError,
     Contact,
     ContactRole,
     DoseFeed,
@@ -545,6 +546,20 @@ def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
     (found,) = feed.due(NOON, NOON + MINUTE)
     with pytest.raises(ValidationError, match="same feed and window"):
         feed.due(NOON, NOON + 2 * MINUTE, after=found.cursor)
+
+
+@pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
+def test_dates_in_another_style_are_an_error_and_not_nothing_due(
+    homethrive_db, homethrive_factory, feed, style
+):
+    """Where somebody has changed the session's."""
+    schedule = at_noon(homethrive_factory)
+    with homethrive_db.atomic():
+        homethrive_db.execute_sql(f"SET LOCAL DateStyle = '{style}'")
+        with pytest.raises(ConfigurationError, match="DateStyle"):
+            list(feed.due(NOON, NOON + MINUTE))
+        homethrive_db.execute_sql("SET LOCAL DateStyle = 'ISO, DMY'")
+        assert schedule_ids(feed.due(NOON, NOON + MINUTE)) == [schedule.id]
 
 
 class Cursor(psycopg2.extensions.cursor):
