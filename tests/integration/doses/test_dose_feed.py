@@ -548,6 +548,17 @@ def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
         feed.due(NOON, NOON + 2 * MINUTE, after=found.cursor)
 
 
+@pytest.mark.parametrize("taken_at", ["20250-06-03", "infinity", "0044-03-15 BC"])
+def test_a_mistyped_record_hides_none_of_the_next_doses(
+    homethrive_db, homethrive_factory, feed, taken_at
+):
+    schedule = at_noon(homethrive_factory)
+    homethrive_factory.dose_taken(schedule, scheduled_for=NOON)
+    homethrive_db.execute_sql("UPDATE dose_taken SET taken_at = %s", (taken_at,))
+    (found,) = feed.due(NOON, NOON + DAY + MINUTE)
+    assert (found.dose.schedule_id, found.dose.scheduled_for) == (schedule.id, NOON + DAY)
+
+
 @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
 def test_dates_in_another_style_are_an_error_and_not_nothing_due(
     homethrive_db, homethrive_factory, feed, style
