@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple, TypeVar
 
+from homethrive_db.doses.agenda_rows import read_instant
 from homethrive_db.doses.occurrence import make
 from homethrive_db.enums import DoseStatus
-from homethrive_db.errors import ValidationError
 
 _TAKEN, _SKIPPED = DoseStatus.TAKEN, DoseStatus.SKIPPED
 
@@ -77,30 +77,15 @@ def pick(
 def read_taken(rows: Iterable[Sequence[Any]]) -> list[Taken]:
     """Read doses taken out of JSON; the session may have any zone.
 
-    Raises ValidationError for what PostgreSQL stores and Python has no datetime for, like infinity.
+    PostgreSQL takes a mistyped ``taken_at`` that Python has not: the dose is taken all the same.
     """
-    read = datetime.fromisoformat
-    try:
-        return [
-            make(Taken, (read(due).astimezone(UTC), read(at).astimezone(UTC), who))
-            for due, at, who in rows
-        ]
-    except (ValueError, OverflowError):
-        raise _out_of_range() from None
+    return [make(Taken, (read_instant(due), read_instant(at), who)) for due, at, who in rows]
 
 
 def read_skips(rows: Iterable[Sequence[Any]]) -> list[Skipped]:
-    """Read doses skipped out of JSON, as ``read_taken``."""
-    read = datetime.fromisoformat
-    try:
-        return [Skipped(read(due).astimezone(UTC), reason) for due, reason in rows]
-    except (ValueError, OverflowError):
-        raise _out_of_range() from None
+    """Read doses skipped out of JSON; the session may have any zone."""
+    return [Skipped(read_instant(due), reason) for due, reason in rows]
 
 
 def _scheduled_for(record: Taken | Skipped) -> datetime:
     return record.scheduled_for
-
-
-def _out_of_range() -> ValidationError:
-    return ValidationError.of("scheduled_for", "an instant outside the years 1 to 9999 is stored")

@@ -246,16 +246,11 @@ def test_nothing_is_due_after_the_medication_is_inactive(is_active, inactive_at,
         {"zone": "EST5EDT4"},
         {"recipient_zone": "Mars/Phobos"},
         {"end": date(2024, 12, 31)},
-        {"taken": [None]},
     ],
 )
 def test_a_schedule_that_cannot_be_is_logged_once_with_its_id_and_left_out(values, caplog):
     broken_id = uuid4()
-    if values.pop("taken", None):
-        broken = list(row())
-        broken[-2] = [["infinity", TAKEN_AT.isoformat(), "user_1"]]
-    else:
-        broken = list(row(**values))
+    broken = list(row(**values))
     broken[0] = broken_id
     caplog.set_level(logging.WARNING)
     for _ in range(2):
@@ -305,3 +300,20 @@ def test_the_ends_of_the_calendar_have_no_dose(edge, zone):
         Dose(agenda, DoseKey(ID, edge))
     assert records_window(edge, edge)
     assert days_around(edge, edge)
+
+
+@pytest.mark.parametrize(
+    ("inactive_at", "is_due"),
+    [
+        ("0001-01-01 00:23:28+05:53:28", False),
+        ("0044-03-15 00:00:00-04:56:02 BC", False),
+        ("-infinity", False),
+        ("infinity", True),
+        ("20250-01-01 00:00:00+00", True),
+        ("9999-12-31 23:30:00-05", True),
+    ],
+)
+def test_an_instant_that_python_has_not_is_at_its_end_of_the_calendar(inactive_at, is_due):
+    agenda = Agenda(row(is_active=False, inactive_at=inactive_at))
+    start = datetime(2025, 6, 4, tzinfo=UTC)
+    assert bool(agenda.between(start, start + timedelta(days=1))) is is_due

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from benchmarks.feed_fill import fill
 from homethrive_db import (
+    ConfigurationError,
     Contact,
     ContactRole,
     DoseFeed,
@@ -547,6 +548,31 @@ def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
         feed.due(NOON, NOON + 2 * MINUTE, after=found.cursor)
 
 
+@pytest.mark.parametrize("taken_at", ["20250-06-03", "infinity", "0044-03-15 BC"])
+def test_a_mistyped_record_hides_none_of_the_next_doses(
+    homethrive_db, homethrive_factory, feed, taken_at
+):
+    schedule = at_noon(homethrive_factory)
+    homethrive_factory.dose_taken(schedule, scheduled_for=NOON)
+    homethrive_db.execute_sql("UPDATE dose_taken SET taken_at = %s", (taken_at,))
+    (found,) = feed.due(NOON, NOON + DAY + MINUTE)
+    assert (found.dose.schedule_id, found.dose.scheduled_for) == (schedule.id, NOON + DAY)
+
+
+@pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
+def test_dates_in_another_style_are_an_error_and_not_nothing_due(
+    homethrive_db, homethrive_factory, feed, style
+):
+    """Where somebody has changed the session's."""
+    schedule = at_noon(homethrive_factory)
+    with homethrive_db.atomic():
+        homethrive_db.execute_sql(f"SET LOCAL DateStyle = '{style}'")
+        with pytest.raises(ConfigurationError, match="DateStyle"):
+            list(feed.due(NOON, NOON + MINUTE))
+        homethrive_db.execute_sql("SET LOCAL DateStyle = 'ISO, DMY'")
+        assert schedule_ids(feed.due(NOON, NOON + MINUTE)) == [schedule.id]
+
+
 class Cursor(psycopg2.extensions.cursor):
     """Keeps what it sends."""
 
@@ -649,24 +675,27 @@ SHARDS = pytest.mark.parametrize("options", [{}, {"shard": (0, 2)}], ids=["all",
 
 def plans_of_pages(db, length, options):
     """Explain the first pages of a feed."""
-    page_size = 20
+    page_size = 200
     Cursor.sent.clear()
     doses = DoseFeed(db, page_size=page_size).due(NOON, NOON + length, **options)
     list(islice(doses, 2 * page_size))
-    pages = [one for one in Cursor.sent if b"LIMIT 20" in one]
+    pages = [one for one in Cursor.sent if b"LIMIT 200" in one]
     for page in pages[:2]:
         cursor = db.execute_sql(f"EXPLAIN (FORMAT JSON) {page.decode()}")
         yield list(nodes(cursor.fetchone()[0][0]["Plan"]))
 
 
 @SHARDS
-def test_a_page_by_clock_reads_the_index_in_its_order(watched, options):
+@pytest.mark.parametrize("left", [20_000, 1_200], ids=["first", "last"])
+def test_a_page_by_clock_reads_the_index_in_its_order(watched, options, left):
     """No sort and no other schedules: what it costs is the page, however many the zone has."""
     db = watched()
     with db.atomic() as block:
         db.execute_sql("UPDATE medication_schedules SET timezone = 'UTC'")
         db.execute_sql("ANALYZE medication_schedules")
-        for plan in plans_of_pages(db, 11 * HOUR, options):
+        doses = list(DoseFeed(db).due(NOON, NOON + 11 * HOUR, **options))
+        after = None if left > len(doses) else doses[-left].cursor
+        for plan in plans_of_pages(db, 11 * HOUR, {**options, "after": after}):
             assert "Sort" not in {one["Node Type"] for one in plan}
             (read,) = [one for one in plan if one.get("Relation Name") == "medication_schedules"]
             assert read["Index Name"] == "medication_schedules_timezone_time_of_day_id_idx"
@@ -674,7 +703,7 @@ def test_a_page_by_clock_reads_the_index_in_its_order(watched, options):
 
 
 @SHARDS
-@pytest.mark.parametrize("left", [20_000, 300], ids=["first", "last"])
+@pytest.mark.parametrize("left", [20_000, 2_000], ids=["first", "last"])
 def test_a_page_by_recipient_reads_their_index_in_its_order(watched, options, left):
     """Sorted are the schedules of one recipient at a time, and no table is read as a whole."""
     db = watched()
