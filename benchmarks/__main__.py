@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.awake import processors_awake
 from benchmarks.by_hand import ByHand
 from benchmarks.comparison import DIRECT, OURS, Contender, Result, check, measure
 from benchmarks.fill import SCALES, Households, filled
@@ -35,7 +36,7 @@ from homethrive_db import Database, Repositories, create_db
 )
 def main(scale: str, url: str | None, rounds: int, repeats: int, out: Path) -> None:
     """Fill a database, see that all contenders answer the same, measure every call."""
-    with filled(scale, url, quiet=False) as (db, households):
+    with filled(scale, url, quiet=False) as (db, households), processors_awake():
         click.echo(f"{SCALES[scale]:,} doses of {households.recipients:,} recipients")
         results = list(_measure(db, households, rounds, repeats))
     figures = {

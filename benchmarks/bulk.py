@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.awake import processors_awake
 from benchmarks.by_hand import (
     _FIND_PROFILE,
     _INSERT_SCHEDULES,
@@ -144,7 +145,7 @@ def ratio(times: Sequence[float], others: Sequence[float]) -> float:
 
 def main() -> None:
     """Print the ratios."""
-    with filled("small") as (db, households):
+    with filled("small") as (db, households), processors_awake():
         for way in (0, 0.0005, ROUND_TRIP):
             with slowed(db, way) if way else nullcontext(db) as reached:
                 times = compare_creations(reached, households, 100)

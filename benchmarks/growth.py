@@ -9,11 +9,13 @@ the disk's. Lower quartiles, since whatever else a machine does only adds.
 
 import statistics
 import tempfile
+from collections.abc import Sequence
 
 import click
 import psycopg2
 
-from benchmarks.calls import CALLS
+from benchmarks.awake import processors_awake
+from benchmarks.calls import CALLS, Call
 from benchmarks.comparison import geometric_mean, time_call
 from benchmarks.fill import SCALES, Households, fill
 from homethrive_db import Database, Repositories, create_db
@@ -42,6 +44,21 @@ def filled(server: Database, scale: str) -> tuple[Database, Households]:
     return db, households
 
 
+def compare(call: Call, both: Sequence[tuple[Database, Households]], rounds: int) -> list[float]:
+    """Give the lower quartile of a call in each database, in microseconds."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range((1 + rounds) * HOUSEHOLDS):
+        for place in (0, 1) if turn % 2 else (1, 0):
+            db, households = both[place]
+            with db.connection_context():
+                number = turn % HOUSEHOLDS * (households.recipients // HOUSEHOLDS)
+                repositories = Repositories(db)
+                taken = time_call(call, repositories, db.connection(), households, number)
+                if turn >= HOUSEHOLDS:  # met before
+                    times[place].append(taken)
+    return [statistics.quantiles(one, n=4)[0] for one in times]
+
+
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="medium", show_default=True)
 @click.option("--rounds", default=8, show_default=True, help="How often each household is met.")
@@ -53,20 +70,11 @@ def main(scale: str, rounds: int, url: str | None) -> None:
         both = [filled(server, one) for one in (SMALL, scale)]
         ratios = []
         click.echo(f"\n{'lower quartile, µs':48}{SMALL:>10}{scale:>10}{'ratio':>8}")
-        for call in CALLS:
-            times: tuple[list[float], list[float]] = ([], [])
-            for turn in range((1 + rounds) * HOUSEHOLDS):
-                for place in (0, 1) if turn % 2 else (1, 0):
-                    db, households = both[place]
-                    with db.connection_context():
-                        number = turn % HOUSEHOLDS * (households.recipients // HOUSEHOLDS)
-                        repositories = Repositories(db)
-                        taken = time_call(call, repositories, db.connection(), households, number)
-                        if turn >= HOUSEHOLDS:  # met before
-                            times[place].append(taken)
-            few, many = (statistics.quantiles(one, n=4)[0] for one in times)
-            ratios.append(many / few)
-            click.echo(f"{call.name:48}{few:10.0f}{many:10.0f}{many / few:8.2f}")
+        with processors_awake():
+            for call in CALLS:
+                few, many = compare(call, both, rounds)
+                ratios.append(many / few)
+                click.echo(f"{call.name:48}{few:10.0f}{many:10.0f}{many / few:8.2f}")
         click.echo(f"geometric mean {geometric_mean(ratios):.2f}, highest {max(ratios):.2f}")
         for db, _ in both:
             db.close_all()

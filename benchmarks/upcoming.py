@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import click
 import psycopg2
 
+from benchmarks.awake import processors_awake
 from benchmarks.by_hand import plain_cursor
 from benchmarks.fill import SCALES, fill
 from homethrive_db import (
@@ -260,7 +261,7 @@ def main(rounds: int, repeats: int, prepared: bool) -> None:
         fill(filling, SCALES["tiny"], quiet=True)
         filling.close()
         profile = _household(db)
-        with db.connection_context():
+        with db.connection_context(), processors_awake():
             db.execute_sql("ANALYZE")
             ways = contenders(db, profile.id)
             ours, _, *others = (way() for way in ways.values())

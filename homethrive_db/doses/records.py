@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from homethrive_db.doses.agenda_rows import read_instant
@@ -74,12 +74,19 @@ def pick(
     return sorted(others, key=_scheduled_for)
 
 
-def read_taken(rows: Iterable[Sequence[Any]]) -> list[Taken]:
+def read_taken(rows: Sequence[Sequence[Any]]) -> list[Taken]:
     """Read doses taken out of JSON; the session may have any zone.
 
     PostgreSQL takes a mistyped ``taken_at`` that Python has not: the dose is taken all the same.
     """
-    return [make(Taken, (read_instant(due), read_instant(at), who)) for due, at, who in rows]
+    read = datetime.fromisoformat
+    try:
+        return [
+            make(Taken, (read(due).astimezone(UTC), read(at).astimezone(UTC), who))
+            for due, at, who in rows
+        ]
+    except (ValueError, OverflowError):
+        return [make(Taken, (read_instant(due), read_instant(at), who)) for due, at, who in rows]
 
 
 def read_skips(rows: Iterable[Sequence[Any]]) -> list[Skipped]:
