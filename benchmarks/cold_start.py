@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from benchmarks.by_hand import _FIND_MEDICATION
 from benchmarks.fill import filled, url_of
@@ -56,6 +57,7 @@ medications._session = lambda: Session(engine)
 found = medications.find_by_id(**values)
 """
 
+SQLALCHEMY = "SQLAlchemy ORM"
 CONTENDERS = {
     "psycopg2": ("import psycopg2", _PSYCOPG2),
     "Peewee, playhouse's pool": (
@@ -63,7 +65,7 @@ CONTENDERS = {
         _PEEWEE,
     ),
     "homethrive_db": ("from homethrive_db import Repositories, create_db", _OURS),
-    "SQLAlchemy ORM": (
+    SQLALCHEMY: (
         "from sqlalchemy import create_engine\nfrom sqlalchemy.orm import Session\n"
         "from benchmarks.sqlalchemy_orm import Medications",
         _SQLALCHEMY,
@@ -87,11 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
+    names = list(CONTENDERS)
+    if find_spec("sqlalchemy") is None:
+        names.remove(SQLALCHEMY)
+        print(f"{SQLALCHEMY} is left out: it is not installed (extra bench)")
     with filled("tiny") as (db, households):
         arguments = [url_of(db), households.caregiver(1), str(households.medication(1))]
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         for turn in range(rounds + 1):  # the first warms the file cache
-            for name in CONTENDERS:
+            for name in names:
                 taken = seconds(name, arguments)
                 if turn:
                     times[name].append(taken)
