@@ -185,7 +185,7 @@ class Database(TransactionalPool):
 def _all_rows(cursor: Any) -> list[Row]:
     """Fetch what the server has sent.
 
-    Raises ConflictError (``BROKEN_ROW``) for what PostgreSQL stores and Python has no date for.
+    Raises ConflictError (``BROKEN_ROW``) for what PostgreSQL stores and Python has no value for.
     """
     try:
         rows: list[Row] = cursor.fetchall()
@@ -193,7 +193,9 @@ def _all_rows(cursor: Any) -> list[Row]:
     except (ValueError, OverflowError):
         pass  # its text has the value, so it is no cause
     raise ConflictError(
-        "a date outside the years 1 to 9999 is stored, which has to be set right", "BROKEN_ROW"
+        "a stored value has to be set right: a date outside the years 1 to 9999, or text that is"
+        " not in the database's encoding",
+        "BROKEN_ROW",
     )
 
 
