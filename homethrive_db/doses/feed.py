@@ -13,7 +13,7 @@ from homethrive_db.doses.agenda import read_agenda
 from homethrive_db.doses.contacts import RecentContacts
 from homethrive_db.doses.feed_by_clock import clock_pages
 from homethrive_db.doses.feed_by_recipient import recipient_pages
-from homethrive_db.doses.feed_cursor import Cursor, cursor_text, read_cursor, window_text
+from homethrive_db.doses.feed_cursor import Cursor, cursor_text, feed_text, read_cursor
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
 from homethrive_db.doses.feed_rows import ID
 from homethrive_db.doses.feed_window import FeedWindow, Shard
@@ -54,9 +54,9 @@ class DoseFeed:
     be, or whose zone is unknown, is logged once with its id, and left out.
 
     *shard* is ``(i, n)``: of *n* workers that share the recipients, this is number *i*, from 0.
-    *after* is the ``cursor`` of a dose of the same feed and window: it goes on behind that one,
-    whatever became of its schedule. One that moves meanwhile may be met at both its times, or at
-    neither.
+    *after* is the ``cursor`` of a dose of the same feed, window and shard: it goes on behind that
+    one, whatever became of its schedule. One that moves meanwhile may be met at both its times, or
+    at neither.
 
     Everything raises ValidationError at the call, before a connection is used.
     """
@@ -78,7 +78,7 @@ class DoseFeed:
         Those that were taken or skipped are left out, and those after ``inactive_at``.
         """
         since, until = validation.window(start, end)
-        return self._read(FeedWindow(since, until, _checked(shard)), after)
+        return self._read("due", FeedWindow(since, until, _checked(shard)), after)
 
     def missed(
         self,
@@ -103,14 +103,14 @@ class DoseFeed:
             latest = datetime.now(UTC) - late
         except OverflowError:
             raise ValidationError.of("grace", "the window is before the year 1") from None
-        return self._read(window, after, latest)
+        return self._read("missed", window, after, latest)
 
     def _read(
-        self, window: FeedWindow, after: str | None, latest: datetime | None = None
+        self, kind: str, window: FeedWindow, after: str | None, latest: datetime | None = None
     ) -> Iterator[FeedOccurrence]:
         """Check the cursor, and give the doses of the window up to *latest*."""
         order = _BY_RECIPIENT if window.length >= _LONG else _BY_CLOCK
-        name = window_text(window.since, window.until)
+        name = feed_text(kind, window)
         cursor = None if after is None else read_cursor(after, name, order.place)
         if latest is not None:
             window = window._replace(until=min(window.until, latest))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from homethrive_db import validation
 from homethrive_db.doses.feed_places import Place
+from homethrive_db.doses.feed_window import FeedWindow
 from homethrive_db.errors import ValidationError
 
 
@@ -18,14 +19,16 @@ class Cursor(NamedTuple):
     scheduled_for: datetime
 
 
-def window_text(since: datetime, until: datetime) -> str:
-    """Name a window; the cursors of its doses begin so."""
-    return f"{since.isoformat()}/{until.isoformat()}"
+def feed_text(kind: str, window: FeedWindow) -> str:
+    """Name a feed of one *kind* and its window and shard; the cursors of its doses begin so."""
+    since, until, shard = window
+    share = f"{shard.number}:{shard.of}" if shard else "all"
+    return f"{kind}/{since.isoformat()}/{until.isoformat()}/{share}"
 
 
-def cursor_text(window: str, place: str, at: datetime) -> str:
-    """Write the cursor of a dose in a window, *place* as text."""
-    return f"{window}/{_text(at)}/{place}"
+def cursor_text(feed: str, place: str, at: datetime) -> str:
+    """Write the cursor of a dose in a feed, *place* as text."""
+    return f"{feed}/{_text(at)}/{place}"
 
 
 @lru_cache(256)
@@ -34,17 +37,17 @@ def _text(instant: datetime) -> str:
     return instant.isoformat()
 
 
-def read_cursor(text: object, window: str, order: type[Place]) -> Cursor:
-    """Read a cursor of a window. Raises ValidationError for any other text."""
+def read_cursor(text: object, feed: str, order: type[Place]) -> Cursor:
+    """Read a cursor of a feed. Raises ValidationError for any other text."""
     checked = validation.text(text, "after")
     try:
-        at, place = checked.removeprefix(f"{window}/").split("/", 1)
+        at, place = checked.removeprefix(f"{feed}/").split("/", 1)
         cursor = Cursor(order.read(place), datetime.fromisoformat(at).astimezone(UTC))
-        is_sound = cursor_text(window, str(cursor.place), cursor.scheduled_for) == checked
+        is_sound = cursor_text(feed, str(cursor.place), cursor.scheduled_for) == checked
     except (ValueError, OverflowError, ValidationError):
         is_sound = False
     if not is_sound:
         raise ValidationError.of(
-            "after", "the cursor of a dose of the same feed and window expected"
+            "after", "the cursor of a dose of the same feed, window and shard expected"
         )
     return cursor

@@ -540,12 +540,21 @@ def test_a_page_holds_something(homethrive_db, page_size):
         DoseFeed(homethrive_db, page_size=page_size)
 
 
-def test_a_cursor_of_another_window_is_refused(homethrive_factory, feed):
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda feed, cursor: feed.due(NOON, NOON + 2 * MINUTE, after=cursor),
+        lambda feed, cursor: feed.due(NOON, NOON + MINUTE, shard=(0, 2), after=cursor),
+        lambda feed, cursor: feed.missed(NOON, NOON + MINUTE, grace=0 * HOUR, after=cursor),
+    ],
+    ids=["window", "shard", "feed"],
+)
+def test_a_cursor_of_another_feed_is_refused(homethrive_factory, feed, other):
     """It would pass over doses that are not given yet."""
     at_noon(homethrive_factory)
     (found,) = feed.due(NOON, NOON + MINUTE)
-    with pytest.raises(ValidationError, match="same feed and window"):
-        feed.due(NOON, NOON + 2 * MINUTE, after=found.cursor)
+    with pytest.raises(ValidationError, match="same feed, window and shard"):
+        other(feed, found.cursor)
 
 
 @pytest.mark.parametrize("taken_at", ["20250-06-03", "infinity", "0044-03-15 BC"])
