@@ -10,7 +10,7 @@ from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.doses.adherence import Adherence, AdherenceFigures
 from homethrive_db.entities import CareRecipient
-from homethrive_db.errors import NotFoundError, ValidationError
+from homethrive_db.errors import ConflictError, NotFoundError, ValidationError
 from homethrive_db.local_days import beginning, find_zone, today
 from homethrive_db.repositories import Repositories
 from homethrive_db.statements import columns, param, statement
@@ -45,9 +45,10 @@ def read_report(
 ) -> Report:
     """Read what a report needs; by default of the four weeks up to today, in their zone.
 
-    For whoever looks after the database: no user is asked for. Raises ValidationError, and
-    NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where there is no such recipient, or no user to
-    whom the profile belongs.
+    For whoever looks after the database: no user is asked for. Raises ValidationError,
+    ConflictError where the recipient's stored zone is no IANA zone, and NotFoundError
+    (``CARE_RECIPIENT_NOT_FOUND``) where there is no such recipient, or no user to whom the profile
+    belongs.
     """
     recipient = db.first(
         _FIND, CareRecipient, recipient_id=validation.uuid(recipient_id, "recipient")
@@ -56,7 +57,7 @@ def read_report(
     if recipient is None or user_id is None:
         raise NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")
     zone = recipient.timezone
-    find_zone(zone)  # one that is not known has no days
+    _check_zone(zone)
     last = last or today(zone, datetime.now(UTC))
     try:
         first = first or last - timedelta(days=DAYS - 1)
@@ -67,6 +68,17 @@ def read_report(
         raise ValidationError.of("--from", "it must not be after --to")
     adherence = Repositories(db).doses.adherence(user_id, recipient.id, since, until, grace=grace)
     return Report(recipient, first, last, adherence)
+
+
+def _check_zone(stored: str) -> None:
+    """Refuse a zone that is not known: it has no days."""
+    try:
+        find_zone(stored)
+    except ValidationError:
+        raise ConflictError(
+            f"the recipient's stored zone, {stored!r}, is no IANA zone: homethrive-db tz-check "
+            "lists the rows that have it"
+        ) from None
 
 
 def percent(figures: AdherenceFigures) -> str:

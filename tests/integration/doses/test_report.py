@@ -122,6 +122,19 @@ def test_who_is_not_there_is_one_clear_line(homethrive_committed_url, argument, 
     assert failed.stderr.count("\n") == 1
 
 
+def test_a_stored_zone_that_is_none_is_told_with_where_to_look(
+    homethrive_committed_url, homethrive_committed_db, recipient
+):
+    with homethrive_committed_db.atomic():
+        homethrive_committed_db.execute_sql("UPDATE care_recipients SET timezone = 'Mars/Base'")
+    failed = report(homethrive_committed_url, recipient.id)
+    assert failed.returncode == 2
+    assert failed.stderr == (
+        "homethrive-db: the recipient's stored zone, 'Mars/Base', is no IANA zone: "
+        "homethrive-db tz-check lists the rows that have it\n"
+    )
+
+
 @pytest.mark.parametrize("dates", [("--to", "9999-12-31"), ("--to", "0001-01-02")])
 def test_a_stretch_beyond_the_calendar_is_refused(homethrive_committed_url, recipient, dates):
     failed = run_command("report", str(recipient.id), *dates, url=homethrive_committed_url)
