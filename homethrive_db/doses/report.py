@@ -18,6 +18,9 @@ from homethrive_db.statements import columns, param, statement
 DAYS = 28
 """How many days a report has unless told otherwise: four whole weeks."""
 
+# Whose days begin and end within Python's calendar, in whatever zone.
+_EARLIEST, _LATEST = date.min + timedelta(days=1), date.max - timedelta(days=1)
+
 _FIND = statement(
     models.CareRecipient.select(*columns(models.CareRecipient, CareRecipient)).where(
         models.CareRecipient.id == param("recipient_id")
@@ -59,13 +62,9 @@ def read_report(
     zone = recipient.timezone
     _check_zone(zone)
     last = last or today(zone, datetime.now(UTC))
-    try:
-        first = first or last - timedelta(days=DAYS - 1)
-        since, until = (beginning(day, zone) for day in (first, last + timedelta(days=1)))
-    except OverflowError:
-        raise ValidationError.of("dates", "days within the calendar expected") from None
-    if first > last:
-        raise ValidationError.of("--from", "it must not be after --to")
+    first = first or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
+    _check_dates(first, last)
+    since, until = (beginning(day, zone) for day in (first, last + timedelta(days=1)))
     adherence = Repositories(db).doses.adherence(user_id, recipient.id, since, until, grace=grace)
     return Report(recipient, first, last, adherence)
 
@@ -79,6 +78,16 @@ def _check_zone(stored: str) -> None:
             f"the recipient's stored zone, {stored!r}, is no IANA zone: homethrive-db tz-check "
             "lists the rows that have it"
         ) from None
+
+
+def _check_dates(first: date, last: date) -> None:
+    if last > _LATEST:
+        raise ValidationError.of("--to", f"a date up to {_LATEST} expected")
+    if first < _EARLIEST:
+        told = f"a date from {_EARLIEST} on expected; {DAYS - 1} days before --to unless given"
+        raise ValidationError.of("--from", told)
+    if first > last:
+        raise ValidationError.of("--from", "it must not be after --to")
 
 
 def percent(figures: AdherenceFigures) -> str:

@@ -255,4 +255,4 @@ def test_upcoming_doses_of_a_window_that_ends_before_it_starts_are_refused():
     window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
     assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **window) == "start"
     only_end = {"end": window["end"].replace(year=2020)}
-    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "start"
+    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "end"

@@ -135,12 +135,19 @@ def test_a_stored_zone_that_is_none_is_told_with_where_to_look(
     )
 
 
-@pytest.mark.parametrize("dates", [("--to", "9999-12-31"), ("--to", "0001-01-02")])
-def test_a_stretch_beyond_the_calendar_is_refused(homethrive_committed_url, recipient, dates):
+@pytest.mark.parametrize(
+    ("dates", "says"),
+    [
+        (("--from", "0001-01-01", "--to", "9999-12-31"), "--to: a date up to 9999-12-30 expected"),
+        (("--from", "0001-01-01"), "--from: a date from 0001-01-02 on expected"),
+        (("--to", "0001-01-02"), "--from: a date from 0001-01-02 on expected; 27 days before --to"),
+    ],
+)
+def test_a_stretch_beyond_the_calendar_is_refused(homethrive_committed_url, recipient, dates, says):
     failed = run_command("report", str(recipient.id), *dates, url=homethrive_committed_url)
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
-    assert "dates: days within the calendar expected" in failed.stderr
+    assert says in failed.stderr
 
 
 def test_a_stretch_that_ends_before_it_starts_is_refused(homethrive_committed_url, recipient):
