@@ -89,6 +89,23 @@ def test_the_calendar_stands_alone_and_shows_each_dose(
     assert "66 %" in page.text
 
 
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("-", "a file expected; standard output has the table"),
+        ("missing/calendar.html", "no file can be made in missing"),
+    ],
+)
+def test_a_place_where_no_calendar_can_be_is_refused_before_anything_is_read(tmp_path, place, says):
+    failed = run_command(
+        "report", str(uuid4()), "--html", place,
+        url="postgresql://nobody@localhost:1/nothing", folder=tmp_path,
+    )  # fmt: skip
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert f"Invalid value for '--html': {says}" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_by_default_it_shows_four_weeks_up_to_today(homethrive_committed_url, recipient):
     done = run_command("report", str(recipient.id), url=homethrive_committed_url)
     today = datetime.now(UTC).astimezone().date()
