@@ -15,6 +15,7 @@ from homethrive_db import validation
 from homethrive_db.errors import ValidationError
 
 if TYPE_CHECKING:
+    from uuid import UUID
     from zoneinfo import ZoneInfo
 
 _logger = logging.getLogger(__name__)
@@ -39,11 +40,7 @@ def find_zone(name: str) -> ZoneInfo:
 
 def today(zone: str, now: datetime) -> date:
     """Tell the date at *now* in *zone*; in UTC where the zone is not known."""
-    place = _known(zone)
-    if place is None:
-        _logger.warning("unknown time zone in a stored schedule; counting its days in UTC")
-        return now.date()
-    return now.astimezone(place).date()
+    return now.astimezone(_known(zone) or UTC).date()
 
 
 def beginning(day: date, zone: str) -> datetime:
@@ -53,13 +50,26 @@ def beginning(day: date, zone: str) -> datetime:
     """
     place = _known(zone)
     if place is None:
-        _logger.warning("unknown time zone in a stored schedule; its days begin a day early")
         return datetime.combine(day, time.min, UTC) - _DAY
     begins = datetime.combine(day, time.min, place).astimezone(UTC)
     # Where a clock change skips midnight, the day begins before the instant that stands for it.
     while (begins - _MINUTE).astimezone(place).date() >= day:
         begins -= _MINUTE
     return begins
+
+
+_reported: set[UUID] = set()
+
+
+def report_unknown(zone: str, schedule_id: UUID) -> None:
+    """Log a schedule whose zone is not known, the first time it is met."""
+    if _known(zone) is None and schedule_id not in _reported:
+        _reported.add(schedule_id)
+        _logger.warning(
+            "schedule %s has an unknown time zone; its days are counted in UTC, and taken to begin "
+            "a day early",
+            schedule_id,
+        )
 
 
 def _known(name: str) -> ZoneInfo | None:

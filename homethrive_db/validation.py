@@ -322,6 +322,7 @@ SCHEDULE: Rules = {
     "end_date": optional(day),
     "dosage_notes": optional(dosage_notes),
 }
+_REVISION: Rules = {field: rule for field, rule in SCHEDULE.items() if field != "start_date"}
 DOSE: Rules = {
     "schedule_id": uuid,
     "scheduled_for": scheduled_instant,
@@ -342,7 +343,10 @@ def changes(rules: Rules, values: Mapping[str, object]) -> dict[str, Any]:
 
 def schedule_changes(values: Mapping[str, object]) -> dict[str, Any]:
     """Check what is to change of a schedule, as far as it shows without the stored row."""
-    checked = changes(SCHEDULE, values)
+    return _consistent(changes(SCHEDULE, values))
+
+
+def _consistent(checked: dict[str, Any]) -> dict[str, Any]:
     if {"recurrence", "days_of_week"} <= checked.keys():
         schedule_days(checked["recurrence"], checked["days_of_week"])
     if {"start_date", "end_date"} <= checked.keys():
@@ -355,7 +359,7 @@ def schedule_revision(effective: object, values: Mapping[str, object]) -> dict[s
     start = day(effective, "effective")
     if "start_date" in values:
         raise ValidationError.of("start_date", "the new schedule starts on effective")
-    return schedule_changes({**values, "start_date": start})
+    return _consistent({**changes(_REVISION, values), "start_date": start})
 
 
 def schedule_days(recurrence: Recurrence, days: tuple[int, ...] | None) -> None:

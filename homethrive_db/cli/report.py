@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,24 @@ _DATE = click.DateTime(["%Y-%m-%d"])
 _LONGEST_GRACE = 366 * 24 * 60
 
 
+def _check_place(_ctx: click.Context, _option: click.Parameter, html: Path | None) -> Path | None:
+    """Refuse a place for the calendar before anything is read for it."""
+    if html is not None:
+        if str(html) == "-":
+            raise click.BadParameter("a file expected; standard output has the table")
+        if not (html.exists() or os.access(html.parent, os.W_OK)):
+            raise click.BadParameter(f"no file can be made in {html.parent}")
+    return html
+
+
 @main.command()
 @click.argument("recipient")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a calendar.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_check_place,
+    help="Write a calendar.",
+)
 @click.option("--from", "first", type=_DATE, metavar="DATE", help="27 days before --to.")
 @click.option("--to", "last", type=_DATE, metavar="DATE", help="Today in the recipient's zone.")
 @click.option(

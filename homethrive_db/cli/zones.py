@@ -66,10 +66,10 @@ def _show(result: ZoneCheck) -> None:
     for difference in result.differences:
         for line in _difference(difference):
             click.echo(f"  {difference.zone}: {line}")
-    if not result.differences:
-        click.echo(f"  ok: the zones in use ({len(result.zones)}) have the same data everywhere")
     for unknown in result.unknown:
         click.echo(f"  {_unknown(unknown)}")
+    if not result.differences:
+        click.echo(f"  {_same(result)}")
     for zoneless in result.zoneless:
         click.echo(f"  {_zoneless(zoneless)}")
     if not result.zoneless:
@@ -89,6 +89,14 @@ def _show_copies(result: ZoneCheck) -> None:
 
 def _copy(copy: Copy) -> str:
     return f"{copy.place}, version {copy.version or 'not known'}"
+
+
+def _same(result: ZoneCheck) -> str:
+    """Say that the data are the same, and ok where each zone has data."""
+    count = len(set(result.zones) - {one.zone for one in result.unknown})
+    if result.unknown:
+        return f"the other zones in use ({count}) have the same data everywhere"
+    return f"ok: the zones in use ({count}) have the same data everywhere"
 
 
 def _difference(difference: ZoneDifference) -> Iterator[str]:

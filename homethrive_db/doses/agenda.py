@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.agenda_rows import read_date, read_instant
 from homethrive_db.doses.occurrence import DoseOccurrence, make
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Timetable
+from homethrive_db.doses.stored_dates import read_date, read_instant
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import NODE_ZONE, find_zone

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from peewee import fn
 
 from homethrive_db import models
-from homethrive_db.errors import ConfigurationError
 from homethrive_db.statements import param
 
 RECORDS_AROUND = timedelta(hours=26)
 """How far from a dose a record of its local date, or of its New York instant, can be."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
-_FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
-_LAST_INSTANT = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
-_EARLY, _LATE = (
-    re.compile(r"-infinity|\d+-.* BC|0001-.*"),
-    re.compile(r"infinity|\d{5,}-.*|9999-.*"),
-)
 
 
 def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
@@ -87,37 +79,6 @@ def days_around(since: datetime, until: datetime) -> dict[str, date]:
         "first_day": shifted(since, -day).date(),
         "last_day": shifted(until, day).date(),
     }
-
-
-def read_date(text: str) -> date:
-    """Read a date; the nearest of the calendar where Python has none, as for a mistyped year.
-
-    Raises ConfigurationError for one in another style than ISO.
-    """
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return date.min if _is_early(text) else date.max
-
-
-def read_instant(text: str) -> datetime:
-    """Read an instant in UTC; one at an end of the calendar where Python has none.
-
-    Raises ConfigurationError for one in another style than ISO.
-    """
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return _FIRST_INSTANT if _is_early(text) else _LAST_INSTANT
-
-
-def _is_early(text: str) -> bool:
-    """Tell at which end of the calendar a value is that Python has not."""
-    if _EARLY.fullmatch(text):
-        return True
-    if _LATE.fullmatch(text):
-        return False
-    raise ConfigurationError("dates came in another style than ISO: leave DateStyle as it is")
 
 
 def shifted(instant: datetime, by: timedelta) -> datetime:

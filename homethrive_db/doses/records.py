@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
-from homethrive_db.doses.agenda_rows import read_instant
 from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.stored_dates import read_instant
 from homethrive_db.enums import DoseStatus
 
 _TAKEN, _SKIPPED = DoseStatus.TAKEN, DoseStatus.SKIPPED

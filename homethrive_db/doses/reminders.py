@@ -23,6 +23,7 @@ from homethrive_db.doses.reminder_statements import (
     WITHDRAW,
 )
 from homethrive_db.enums import ContactRole, ReminderState
+from homethrive_db.errors import ValidationError
 from homethrive_db.statements import array, array_bytes, portions
 
 ENQUEUED_AT_ONCE = 1_000
@@ -82,6 +83,8 @@ class ReminderLedger:
         self._max_attempts = validation.count(max_attempts, "max_attempts", 100)
         self._pause = validation.positive_duration(pause, "pause")
         self._longest_pause = validation.positive_duration(longest_pause, "longest_pause")
+        if self._longest_pause < self._pause:
+            raise ValidationError.of("longest_pause", "it must not be shorter than pause")
 
     def enqueue(self, occurrences: Iterable[FeedOccurrence], kind: str) -> int:
         """Add a reminder of *kind* for each dose and each of its contacts; count the new ones.
@@ -146,6 +149,7 @@ class ReminderLedger:
         PENDING: it may be claimed again after a pause, which doubles each time and varies by half.
         DEAD: that was the last attempt. None where the lease is another's by now, or the reminder
         is settled: nothing changes. The first 500 characters of *error*, or of its text, are kept.
+        Raises ValidationError.
         """
         validation.made(reminder, Reminder, "reminder")
         values = {
@@ -239,7 +243,10 @@ def _weigh(key: tuple[UUID, datetime, str]) -> int:
     return array_bytes(*key)
 
 
-def _storable(error: str | Exception) -> str:
+def _storable(error: object) -> str:
     """Cut the text of an error to what the table takes; it may hold anything."""
+    if not isinstance(error, str | BaseException):
+        came = type(error).__name__
+        raise ValidationError.of("error", f"an exception or text expected, {came} came")
     text = str(error)[:ERROR_LENGTH].replace("\0", "?")
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -217,6 +217,8 @@ def _window(start: object, end: object) -> tuple[datetime, datetime]:
     since = datetime.now(UTC) if start is None else validation.instant(start, "start")
     if end is None:
         return since, shifted(since, WINDOW)
+    if start is None and validation.instant(end, "end") < since:
+        raise ValidationError.of("end", "it must not be before now, where no start is given")
     return validation.window(since, end)
 
 

@@ -93,6 +93,8 @@ def revise(
             raise last_active(key)
         own_zone = old.timezone
         zones = (recipient_zone, local_days.NODE_ZONE) if own_zone is None else (own_zone,)
+        for zone in zones:
+            local_days.report_unknown(zone, old.id)
         created = db.first(
             _REVISE,
             MedicationSchedule.from_row,

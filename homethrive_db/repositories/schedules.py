@@ -20,7 +20,7 @@ from homethrive_db.entities import (
     ScheduleRevision,
 )
 from homethrive_db.errors import NotFoundError, ValidationError
-from homethrive_db.local_days import today
+from homethrive_db.local_days import report_unknown, today
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_medications, reached_schedules
 from homethrive_db.repositories.pages import page, read_pages
@@ -53,6 +53,7 @@ _ENDS = statement(
         _TABLE.end_date,
         fn.COALESCE(_TABLE.timezone, models.CareRecipient.timezone),
         fn.statement_timestamp(),
+        _TABLE.id,
     ).where(_TABLE.medication == param("medication_id"))
 )
 
@@ -234,7 +235,8 @@ class ScheduleRepository:
         """Count a medication's schedules without an end, or with one not before today.
 
         Today is the date in the schedule's effective zone (its own, else the recipient's), by the
-        database's clock. 0 where the medication is absent or not theirs.
+        database's clock. Where the zone is unknown it is that of UTC, and the schedule is logged
+        once with its id. 0 where the medication is absent or not theirs.
         """
         ends = self._db.rows(
             _ENDS,
@@ -243,7 +245,10 @@ class ScheduleRepository:
                 "medication_id": validation.uuid(medication_id, "medication_id"),
             },
         )
-        return sum(end is None or end >= today(*rest) for end, *rest in ends)
+        for end, zone, _, schedule_id in ends:
+            if end is not None:
+                report_unknown(zone, schedule_id)
+        return sum(end is None or end >= today(zone, now) for end, zone, now, _ in ends)
 
 
 def _key(user_id: str, schedule_id: UUID | str) -> dict[str, object]:

@@ -1,13 +1,14 @@
 """Local days: when one begins, whatever the clocks do around midnight."""
 
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homethrive_db.local_days import beginning, today
+from homethrive_db.local_days import beginning, report_unknown, today
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 
@@ -40,12 +41,20 @@ def test_a_clock_change_around_midnight_moves_the_beginning(zone, day, begins):
     assert beginning(day, zone) == begins
 
 
-def test_in_a_zone_that_is_not_known_a_day_begins_before_it_does_anywhere(caplog):
+def test_in_a_zone_that_is_not_known_a_day_begins_before_it_does_anywhere():
     day = date(2025, 3, 9)
     everywhere = min(beginning(day, zone) for zone in ZONES)
     for zone in ("Mars/Phobos", "Factory"):  # the second has a file, and is no place
         assert beginning(day, zone) < everywhere
         assert today(zone, datetime(2025, 3, 9, 23, tzinfo=UTC)) == day
+
+
+def test_a_schedule_in_a_zone_that_is_not_known_is_logged_once_with_its_id(caplog):
+    schedules = uuid4(), uuid4()
+    for schedule in schedules * 2:
+        report_unknown("Mars/Phobos", schedule)
+        report_unknown("Europe/London", uuid4())
+    assert [record.args for record in caplog.records] == [(one,) for one in schedules]
     assert "Mars" not in caplog.text
 
 

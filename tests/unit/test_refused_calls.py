@@ -163,6 +163,16 @@ def test_a_change_that_is_not_allowed_names_its_field(method, field, value):
     assert refused(method, **{**ids, field: value}) == field
 
 
+def test_a_revision_lists_only_the_fields_that_it_takes():
+    schedules = Repositories(create_db(NOWHERE)).schedules
+    with pytest.raises(ValidationError) as caught:
+        schedules.revise("user_1", ID, DUE.date(), foo=1)
+    assert caught.value.message == (
+        "foo: one of recurrence, time_of_day, days_of_week, timezone, end_date, dosage_notes "
+        "expected"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -245,4 +255,4 @@ def test_upcoming_doses_of_a_window_that_ends_before_it_starts_are_refused():
     window = {"start": DUE, "end": DUE - dt.timedelta(milliseconds=1)}
     assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **window) == "start"
     only_end = {"end": window["end"].replace(year=2020)}
-    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "start"
+    assert refused("doses.list_upcoming", user_id="user_1", recipient_id=ID, **only_end) == "end"

@@ -494,6 +494,18 @@ class TestChangedSchedules:
             (at(DAY, "10:00", "America/New_York"),)
         ]
 
+    def test_the_id_of_before_a_move_is_none_once_it_is_undone(
+        self, doses, make, listed, homethrive_repositories
+    ):
+        schedule = make()
+        old = on(DAY, listed()).dose_id
+        doses.record("owner", old)
+        homethrive_repositories.schedules.update("owner", schedule.id, time_of_day="10:00")
+        assert doses.undo("owner", old) == on(DAY, listed())
+        with pytest.raises(ValidationError) as caught:
+            doses.undo("owner", old)
+        assert caught.value.code == "NO_SUCH_DOSE"
+
     def test_a_skip_of_a_date_without_a_dose_any_more_is_no_dose_to_take(
         self, doses, make, listed, homethrive_repositories
     ):

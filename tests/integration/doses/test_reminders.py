@@ -15,6 +15,7 @@ from tests.waiting import wait_until
 
 PENDING, SENT = ReminderState.PENDING, ReminderState.SENT
 DEAD, WITHDRAWN = ReminderState.DEAD, ReminderState.WITHDRAWN
+CLAIMED = Reminder(uuid4(), "due", None, None, "Olive", 1, uuid4(), datetime.now(UTC))
 
 
 @pytest.fixture
@@ -440,11 +441,21 @@ def test_purging_goes_on_batch_by_batch(home, monkeypatch):
         ("max_attempts", lambda ledger: ReminderLedger(ledger._db, max_attempts=0)),
         ("pause", lambda ledger: ReminderLedger(ledger._db, pause=timedelta(-1))),
         ("longest_pause", lambda ledger: ReminderLedger(ledger._db, longest_pause=5)),
+        (
+            "longest_pause",
+            lambda ledger: ReminderLedger(
+                ledger._db, pause=timedelta(hours=2), longest_pause=timedelta(seconds=5)
+            ),
+        ),
         ("before", lambda ledger: ledger.purge(datetime(2026, 1, 1))),
         ("occurrences", lambda ledger: ledger.enqueue([None], "due")),
         ("occurrences", lambda ledger: ledger.enqueue(None, "due")),
         ("reminder", lambda ledger: ledger.sent(None)),
         ("reminder", lambda ledger: ledger.failed({}, "no")),
+        *(
+            ("error", lambda ledger, error=error: ledger.failed(CLAIMED, error))
+            for error in (5, b"x", None, OSError)
+        ),
     ],
 )
 def test_bad_input_is_refused_before_a_connection_is_used(field, call):

@@ -89,6 +89,23 @@ def test_the_calendar_stands_alone_and_shows_each_dose(
     assert "66 %" in page.text
 
 
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("-", "a file expected; standard output has the table"),
+        ("missing/calendar.html", "no file can be made in missing"),
+    ],
+)
+def test_a_place_where_no_calendar_can_be_is_refused_before_anything_is_read(tmp_path, place, says):
+    failed = run_command(
+        "report", str(uuid4()), "--html", place,
+        url="postgresql://nobody@localhost:1/nothing", folder=tmp_path,
+    )  # fmt: skip
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert f"Invalid value for '--html': {says}" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_by_default_it_shows_four_weeks_up_to_today(homethrive_committed_url, recipient):
     done = run_command("report", str(recipient.id), url=homethrive_committed_url)
     today = datetime.now(UTC).astimezone().date()
@@ -122,12 +139,32 @@ def test_who_is_not_there_is_one_clear_line(homethrive_committed_url, argument, 
     assert failed.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("dates", [("--to", "9999-12-31"), ("--to", "0001-01-02")])
-def test_a_stretch_beyond_the_calendar_is_refused(homethrive_committed_url, recipient, dates):
+def test_a_stored_zone_that_is_none_is_told_with_where_to_look(
+    homethrive_committed_url, homethrive_committed_db, recipient
+):
+    with homethrive_committed_db.atomic():
+        homethrive_committed_db.execute_sql("UPDATE care_recipients SET timezone = 'Mars/Base'")
+    failed = report(homethrive_committed_url, recipient.id)
+    assert failed.returncode == 2
+    assert failed.stderr == (
+        "homethrive-db: the recipient's stored zone, 'Mars/Base', is no IANA zone: "
+        "homethrive-db tz-check lists the rows that have it\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dates", "says"),
+    [
+        (("--from", "0001-01-01", "--to", "9999-12-31"), "--to: a date up to 9999-12-30 expected"),
+        (("--from", "0001-01-01"), "--from: a date from 0001-01-02 on expected"),
+        (("--to", "0001-01-02"), "--from: a date from 0001-01-02 on expected; 27 days before --to"),
+    ],
+)
+def test_a_stretch_beyond_the_calendar_is_refused(homethrive_committed_url, recipient, dates, says):
     failed = run_command("report", str(recipient.id), *dates, url=homethrive_committed_url)
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
-    assert "dates: days within the calendar expected" in failed.stderr
+    assert says in failed.stderr
 
 
 def test_a_stretch_that_ends_before_it_starts_is_refused(homethrive_committed_url, recipient):

@@ -187,6 +187,18 @@ def test_tz_check_finds_nothing_where_nothing_is(db, server, factory, zone_files
     ]
 
 
+def test_tz_check_counts_no_unknown_zone_among_those_that_are_the_same(
+    db, server, factory, zone_files
+):
+    in_zone(factory, "Mars/Base", timezone="Europe/London")
+    folder = zone_files(America__New_York="America/New_York", Europe__London="Europe/London")
+    done = run_command("tz-check", url=server.url, PYTHONTZPATH=str(folder))
+    assert done.returncode == 1
+    unknown, same, _ = done.stdout.splitlines()[4:]
+    assert unknown.startswith("  'Mars/Base' is no IANA zone, in care_recipients: ")
+    assert same == "  the other zones in use (2) have the same data everywhere"
+
+
 def test_tz_check_says_what_differs_and_of_which_rows(db, server, factory, zone_files):
     unknown = in_zone(factory, "Mars/Base", timezone="Europe/London")
     set_zone(factory, "medication_schedules", unknown.id, "europe/london")

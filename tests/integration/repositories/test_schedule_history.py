@@ -173,7 +173,7 @@ def test_doses_of_other_schedules_do_not_matter(schedules, make, take):
 
 
 def test_in_an_unknown_zone_a_dose_counts_for_every_date_it_may_have(
-    schedules, make, take, homethrive_db
+    schedules, make, take, homethrive_db, caplog
 ):
     """The Node service may have stored one; the new schedule needs one that is known."""
     schedule = make()
@@ -185,6 +185,7 @@ def test_in_an_unknown_zone_a_dose_counts_for_every_date_it_may_have(
         schedules.revise("user_1", schedule.id, REVISED + DAY)
     assert caught.value.details == {"field": "timezone"}
     assert schedules.revise("user_1", schedule.id, REVISED + DAY, **known)
+    assert caplog.text.count(f"schedule {schedule.id} has an unknown time zone") == 1
 
 
 @pytest.mark.parametrize(
