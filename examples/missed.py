@@ -26,6 +26,7 @@ LEASE = timedelta(minutes=5)
 LOOKBACK = timedelta(days=1)  # where the first run begins
 KEPT = timedelta(days=30)
 LONGEST_PAUSE = 60.0
+LONGEST_DURATION = 366 * 24 * 60.0  # of an option, in minutes or seconds
 
 log = logging.getLogger("missed")
 stop = threading.Event()
@@ -112,11 +113,21 @@ def work(arguments):
             stop.wait(arguments.every)
 
 
+def duration(text):
+    """Read the minutes or seconds of an option."""
+    number = float(text)
+    if not 0 <= number <= LONGEST_DURATION:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {LONGEST_DURATION:.0f}")
+    return number
+
+
 def main():
     """Read the arguments, and work until a signal comes."""
     parser = argparse.ArgumentParser(description="Tell of doses that were missed.")
-    parser.add_argument("--every", type=float, default=60, help="seconds between two rounds")
-    parser.add_argument("--grace", type=float, default=60, help="minutes after which one is missed")
+    parser.add_argument("--every", type=duration, default=60, help="seconds between two rounds")
+    parser.add_argument(
+        "--grace", type=duration, default=60, help="minutes after which one is missed"
+    )
     parser.add_argument("--state", type=Path, default="missed.json", help="how far it has come")
     parser.add_argument("--health", type=Path, default="missed.health", help="a file to touch")
     arguments = parser.parse_args()
