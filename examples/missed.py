@@ -1,6 +1,7 @@
-"""A worker that tells of missed doses: neither taken nor skipped, long after they were due.
+r"""A worker that tells of missed doses: neither taken nor skipped, long after they were due.
 
-DATABASE_URL=postgresql://… python examples/missed.py --grace 60 --state /var/lib/missed.json
+DATABASE_URL=postgresql://… python examples/missed.py --grace 60 --state /var/lib/missed.json \
+    --health /tmp/missed.health
 
 Replace `deliver`; the rest may stay. How far it has come stands in the file --state: started again,
 whatever ended it, it goes on there, and tells of each missed dose once. SIGTERM and SIGINT end it
@@ -43,12 +44,22 @@ def deliver(reminder):
 
 def load(path):
     """Read how far it has come: since and until when doses were due, and the cursor in there."""
-    if path.exists():
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} holds something else: {error}") from error
-    return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
+    if not path.exists():
+        return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
+    try:
+        place = json.loads(path.read_text())
+        since, until = place["since"], place["until"]
+        check_instants([since] if until is None else [since, until])
+        return {"since": since, "until": until, "after": place["after"]}
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{path} holds something else: {error}") from error
+
+
+def check_instants(texts):
+    """Raise ValueError or TypeError for what is no instant's text."""
+    for text in texts:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError(f"{text} has no offset from UTC")
 
 
 def store(path, place):

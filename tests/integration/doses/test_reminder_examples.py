@@ -230,6 +230,30 @@ def test_a_file_that_cannot_be_used_ends_a_worker_with_one_line(
 
 
 @pytest.mark.parametrize(
+    "state",
+    [
+        "{}",
+        "[]",
+        "5",
+        "null",
+        '{"since": 5, "until": null, "after": null}',
+        '{"since": "2026-03-01T12:00", "until": null, "after": null}',
+        '{"since": "2026-03-01T12:00Z", "until": "soon", "after": null}',
+        '{"since": "2026-03-01T12:00Z", "until": null}',
+    ],
+)
+def test_a_state_of_another_shape_ends_a_worker_with_one_line(
+    homethrive_committed_url, tmp_path, state
+):
+    tmp_path.joinpath("missed.json").write_text(state)
+    with worker("missed.py", homethrive_committed_url, tmp_path) as process:
+        assert process.wait(timeout=60) == 1
+    (said,) = log(tmp_path).splitlines()
+    assert "ERROR missed.json holds something else: " in said
+    assert tmp_path.joinpath("missed.json").read_text() == state
+
+
+@pytest.mark.parametrize(
     ("program", "option", "text"),
     [
         ("remind.py", "--ahead", "nan"),
