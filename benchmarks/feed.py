@@ -22,7 +22,7 @@ QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1
 
 
 @click.command()
-@click.option("--schedules", default=1_000_000, show_default=True)
+@click.option("--schedules", type=click.IntRange(min=1), default=1_000_000, show_default=True)
 @click.option("--url", help="A database of its own, kept; filled where it is empty.")
 def main(schedules: int, url: str | None) -> None:
     """Fill a database, and measure the feed of it."""

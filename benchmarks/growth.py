@@ -61,7 +61,13 @@ def compare(call: Call, both: Sequence[tuple[Database, Households]], rounds: int
 
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="medium", show_default=True)
-@click.option("--rounds", default=8, show_default=True, help="How often each household is met.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How often each household is met.",
+)
 @click.option("--url", help="A server's, where both databases are kept.")
 def main(scale: str, rounds: int, url: str | None) -> None:
     """Measure each call in both databases, another household at each turn."""

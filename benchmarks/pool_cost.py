@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 from playhouse.pool import PooledPostgresqlDatabase
 
 from homethrive_db import Repositories, User, create_db
@@ -46,6 +47,7 @@ def compare(name: str, stock: Callable[[], object], ours: Callable[[], object], 
     print(f"{name:28} {theirs:8.2f} µs {mine:8.2f} µs   {ratio:.2f} ({low:.2f} to {high:.2f})")
 
 
+@click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     """Print a line for each of the two."""
     with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:

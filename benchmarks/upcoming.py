@@ -249,8 +249,8 @@ def measure(
 
 
 @click.command()
-@click.option("--rounds", default=40, show_default=True)
-@click.option("--repeats", default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=2), default=40, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--prepared", is_flag=True, help="Ours in direct mode.")
 def main(rounds: int, repeats: int, prepared: bool) -> None:
     """Measure all, once they have given the same."""
