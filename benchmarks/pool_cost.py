@@ -2,7 +2,6 @@
 
 import heapq
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 from playhouse.pool import PooledPostgresqlDatabase
 
+from benchmarks.folder import server_folder
 from homethrive_db import Repositories, User, create_db
 from homethrive_db.migrate import migrate
 from homethrive_db.repositories.users import _FIND
@@ -50,7 +50,7 @@ def compare(name: str, stock: Callable[[], object], ours: Callable[[], object], 
 @click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     """Print a line for each of the two."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         db = create_db(f"embedded://{Path(folder) / 'data'}")
         list(migrate(db))
         users = Repositories(db).users
