@@ -25,8 +25,8 @@ from homethrive_db import Database, Repositories, create_db
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="small", show_default=True)
 @click.option("--url", help="An empty database, in place of one of an own server.")
-@click.option("--rounds", default=30, show_default=True)
-@click.option("--repeats", default=10, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=2), default=30, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

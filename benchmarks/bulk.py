@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import click
+
 from benchmarks.awake import processors_awake
 from benchmarks.by_hand import (
     _FIND_PROFILE,
@@ -143,6 +145,7 @@ def ratio(times: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(times, others, strict=True))
 
 
+@click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     """Print the ratios."""
     with filled("small") as (db, households), processors_awake():

@@ -5,22 +5,21 @@
 Status and output of a demo that fails are shown.
 """
 
-import argparse
 import platform
 import statistics
 import subprocess
 import sys
 from time import perf_counter
 
+import click
+
 TARGET = 20.0
 
 
-def main() -> None:
+@click.command(help=__doc__.partition("\n")[0])
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True)
+def main(runs: int) -> None:
     """Run the demo several times and print what each run took."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=3)
-    runs = parser.parse_args().runs
-
     print(f"Python {platform.python_version()}, seconds")
     times = []
     for number in range(1, runs + 1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 import psycopg2
 
 from benchmarks.feed_fill import ZONES, fill
+from benchmarks.folder import server_folder
 from homethrive_db import Database, DoseFeed, create_db
 from homethrive_db.migrate import migrate
 
@@ -22,11 +22,11 @@ QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1
 
 
 @click.command()
-@click.option("--schedules", default=1_000_000, show_default=True)
+@click.option("--schedules", type=click.IntRange(min=1), default=1_000_000, show_default=True)
 @click.option("--url", help="A database of its own, kept; filled where it is empty.")
 def main(schedules: int, url: str | None) -> None:
     """Fill a database, and measure the feed of it."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         db = create_db(url or f"embedded://{folder}/data")
         try:
             list(migrate(db))

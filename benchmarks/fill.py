@@ -1,7 +1,6 @@
 """Fills a database by COPY with the same households every time."""
 
 import io
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from uuid import UUID
 import click
 import psycopg2
 
+from benchmarks.folder import server_folder
 from homethrive_db import Database, create_db
 from homethrive_db.migrate import migrate
 
@@ -92,7 +92,7 @@ def filled(
     scale: str, url: str | None = None, *, quiet: bool = True
 ) -> Iterator[tuple[Database, Households]]:
     """Fill the empty database of a URL, or one of a server that is started for the block."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         db = create_db(url or f"embedded://{folder}/data")
         try:
             list(migrate(db))

@@ -8,7 +8,6 @@ the disk's. Lower quartiles, since whatever else a machine does only adds.
 """
 
 import statistics
-import tempfile
 from collections.abc import Sequence
 
 import click
@@ -18,6 +17,7 @@ from benchmarks.awake import processors_awake
 from benchmarks.calls import CALLS, Call
 from benchmarks.comparison import geometric_mean, time_call
 from benchmarks.fill import SCALES, Households, fill
+from benchmarks.folder import server_folder
 from homethrive_db import Database, Repositories, create_db
 from homethrive_db.migrate import migrate
 
@@ -61,11 +61,17 @@ def compare(call: Call, both: Sequence[tuple[Database, Households]], rounds: int
 
 @click.command()
 @click.option("--scale", type=click.Choice(list(SCALES)), default="medium", show_default=True)
-@click.option("--rounds", default=8, show_default=True, help="How often each household is met.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How often each household is met.",
+)
 @click.option("--url", help="A server's, where both databases are kept.")
 def main(scale: str, rounds: int, url: str | None) -> None:
     """Measure each call in both databases, another household at each turn."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         server = create_db(url or f"embedded://{folder}/data")
         both = [filled(server, one) for one in (SMALL, scale)]
         ratios = []

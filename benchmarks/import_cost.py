@@ -7,11 +7,12 @@ the machine hits all of them. The interpreter's own start does not count. Instal
 this, not as an editable one: that adds an import hook of its own.
 """
 
-import argparse
 import platform
 import statistics
 import subprocess
 import sys
+
+import click
 
 BASELINE = "import peewee, psycopg2, playhouse.pool"
 PACKAGE = "import homethrive_db"
@@ -36,12 +37,10 @@ def seconds(code: str) -> float:
     return float(run.stdout)
 
 
-def main() -> None:
+@click.command(help=__doc__.partition("\n")[0])
+@click.option("--rounds", type=click.IntRange(min=2), default=30, show_default=True)
+def main(rounds: int) -> None:
     """Measure all contenders and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
-
     for code in CONTENDERS:
         seconds(code)  # warms the file cache and writes the bytecode
     times = {code: [] for code in CONTENDERS}

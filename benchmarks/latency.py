@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import click
+
 from benchmarks.calls import CALLS, Call
 from benchmarks.comparison import undone
 from benchmarks.fill import Households, filled
@@ -106,6 +108,7 @@ def round_trips(near: Database, households: Households) -> Iterator[tuple[Call, 
             yield call, (there - here) / trip
 
 
+@click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     """Print a line for each call."""
     with filled("tiny") as (db, households):

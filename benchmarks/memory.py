@@ -86,8 +86,8 @@ def show(what: str, count: int, seconds: float, kilobytes: int) -> None:
 
 
 @click.command()
-@click.option("--lines", default=1_000_000, show_default=True)
-@click.option("--rows", default=1_000_000, show_default=True)
+@click.option("--lines", type=click.IntRange(min=10), default=1_000_000, show_default=True)
+@click.option("--rows", type=click.IntRange(min=10), default=1_000_000, show_default=True)
 def main(lines: int, rows: int) -> None:
     """Print what each run held."""
     with (

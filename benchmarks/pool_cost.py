@@ -2,14 +2,15 @@
 
 import heapq
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 from playhouse.pool import PooledPostgresqlDatabase
 
+from benchmarks.folder import server_folder
 from homethrive_db import Repositories, User, create_db
 from homethrive_db.migrate import migrate
 from homethrive_db.repositories.users import _FIND
@@ -46,9 +47,10 @@ def compare(name: str, stock: Callable[[], object], ours: Callable[[], object], 
     print(f"{name:28} {theirs:8.2f} µs {mine:8.2f} µs   {ratio:.2f} ({low:.2f} to {high:.2f})")
 
 
+@click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
     """Print a line for each of the two."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         db = create_db(f"embedded://{Path(folder) / 'data'}")
         list(migrate(db))
         users = Repositories(db).users

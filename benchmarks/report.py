@@ -6,10 +6,10 @@ puts both into this repository, and keeps the figures in ``benchmarks/measured.j
 """
 
 import json
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
+
+import click
 
 from benchmarks.comparison import BY_HAND, DIRECT, OURS, geometric_mean
 
@@ -100,10 +100,12 @@ def _told(rows: list[tuple[str, float]]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in rows)
 
 
-def pictures(figures: dict[str, Any], folder: Path) -> None:
-    """Draw both pictures into a folder."""
-    for page in _COLOURS:
-        (folder / f"speed-{page}.svg").write_text(draw(figures, page))
+def pictures(figures: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw both pictures into a folder, and name them."""
+    drawn = {folder / f"speed-{page}.svg": draw(figures, page) for page in _COLOURS}
+    for path, picture in drawn.items():
+        path.write_text(picture)
+    return list(drawn)
 
 
 def described(readme: str, figures: dict[str, Any]) -> str:
@@ -112,13 +114,32 @@ def described(readme: str, figures: dict[str, Any]) -> str:
     return f"{before}{_MARK}\n\n{table(figures)}\n{_MARK}{after}"
 
 
-def main() -> None:
-    """Take over the figures of a run."""
-    shutil.copy(sys.argv[1], MEASURED)
-    figures = json.loads(MEASURED.read_text())
-    pictures(figures, IMAGES)
-    README.write_text(described(README.read_text(), figures))
-    print(_told(bars(figures)))
+def read(path: Path) -> tuple[str, dict[str, Any], str]:
+    """Give a run's figures, as they stand and parsed, and the README that shows them."""
+    try:
+        text = path.read_text()
+        figures = json.loads(text)
+        for page in _COLOURS:
+            draw(figures, page)
+        return text, figures, described(README.read_text(), figures)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise click.ClickException(
+            f"{path} does not hold the figures of a run of python -m benchmarks"
+        ) from error
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def main(file: Path) -> None:
+    """Take over the figures of a run: FILE is the measured.json that it wrote."""
+    text, figures, readme = read(file)
+    MEASURED.write_text(text)
+    README.write_text(readme)
+    written = [MEASURED, README, *pictures(figures, IMAGES)]
+    click.echo(_told(bars(figures)))
+    click.echo(f"written: {', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-import tempfile
 import time as clocks
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,6 +21,7 @@ import psycopg2
 from benchmarks.awake import processors_awake
 from benchmarks.by_hand import plain_cursor
 from benchmarks.fill import SCALES, fill
+from benchmarks.folder import server_folder
 from homethrive_db import (
     Database,
     DoseOccurrence,
@@ -249,12 +249,12 @@ def measure(
 
 
 @click.command()
-@click.option("--rounds", default=40, show_default=True)
-@click.option("--repeats", default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=2), default=40, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--prepared", is_flag=True, help="Ours in direct mode.")
 def main(rounds: int, repeats: int, prepared: bool) -> None:
     """Measure all, once they have given the same."""
-    with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
+    with server_folder() as folder:
         db = create_db(f"embedded://{folder}/data", prepared=prepared)
         list(migrate(db))
         filling = psycopg2.connect(**db.connect_params)

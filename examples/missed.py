@@ -1,6 +1,7 @@
-"""A worker that tells of missed doses: neither taken nor skipped, long after they were due.
+r"""A worker that tells of missed doses: neither taken nor skipped, long after they were due.
 
-DATABASE_URL=postgresql://… python examples/missed.py --grace 60 --state /var/lib/missed.json
+DATABASE_URL=postgresql://… python examples/missed.py --grace 60 --state /var/lib/missed.json \
+    --health /tmp/missed.health
 
 Replace `deliver`; the rest may stay. How far it has come stands in the file --state: started again,
 whatever ended it, it goes on there, and tells of each missed dose once. SIGTERM and SIGINT end it
@@ -26,6 +27,7 @@ LEASE = timedelta(minutes=5)
 LOOKBACK = timedelta(days=1)  # where the first run begins
 KEPT = timedelta(days=30)
 LONGEST_PAUSE = 60.0
+LONGEST_DURATION = 366 * 24 * 60.0  # of an option, in minutes or seconds
 
 log = logging.getLogger("missed")
 stop = threading.Event()
@@ -42,12 +44,22 @@ def deliver(reminder):
 
 def load(path):
     """Read how far it has come: since and until when doses were due, and the cursor in there."""
-    if path.exists():
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} holds something else: {error}") from error
-    return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
+    if not path.exists():
+        return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
+    try:
+        place = json.loads(path.read_text())
+        since, until = place["since"], place["until"]
+        check_instants([since] if until is None else [since, until])
+        return {"since": since, "until": until, "after": place["after"]}
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{path} holds something else: {error}") from error
+
+
+def check_instants(texts):
+    """Raise ValueError or TypeError for what is no instant's text."""
+    for text in texts:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError(f"{text} has no offset from UTC")
 
 
 def store(path, place):
@@ -112,11 +124,21 @@ def work(arguments):
             stop.wait(arguments.every)
 
 
+def duration(text):
+    """Read the minutes or seconds of an option."""
+    number = float(text)
+    if not 0 <= number <= LONGEST_DURATION:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {LONGEST_DURATION:.0f}")
+    return number
+
+
 def main():
     """Read the arguments, and work until a signal comes."""
     parser = argparse.ArgumentParser(description="Tell of doses that were missed.")
-    parser.add_argument("--every", type=float, default=60, help="seconds between two rounds")
-    parser.add_argument("--grace", type=float, default=60, help="minutes after which one is missed")
+    parser.add_argument("--every", type=duration, default=60, help="seconds between two rounds")
+    parser.add_argument(
+        "--grace", type=duration, default=60, help="minutes after which one is missed"
+    )
     parser.add_argument("--state", type=Path, default="missed.json", help="how far it has come")
     parser.add_argument("--health", type=Path, default="missed.health", help="a file to touch")
     arguments = parser.parse_args()

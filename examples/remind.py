@@ -24,6 +24,7 @@ CLAIMED = 50  # reminders a batch: all of them have to be delivered within the l
 LEASE = timedelta(minutes=5)
 KEPT = timedelta(days=30)
 LONGEST_PAUSE = 60.0
+LONGEST_DURATION = 366 * 24 * 60.0  # of an option, in minutes or seconds
 
 log = logging.getLogger("remind")
 stop = threading.Event()
@@ -89,12 +90,20 @@ def work(arguments):
             stop.wait(arguments.every)
 
 
+def duration(text):
+    """Read the minutes or seconds of an option."""
+    number = float(text)
+    if not 0 <= number <= LONGEST_DURATION:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {LONGEST_DURATION:.0f}")
+    return number
+
+
 def main():
     """Read the arguments, and work until a signal comes."""
     parser = argparse.ArgumentParser(description="Remind of doses that are due.")
-    parser.add_argument("--every", type=float, default=30, help="seconds between two rounds")
-    parser.add_argument("--ahead", type=float, default=0, help="minutes to remind before a dose")
-    parser.add_argument("--late", type=float, default=60, help="minutes it may be late")
+    parser.add_argument("--every", type=duration, default=30, help="seconds between two rounds")
+    parser.add_argument("--ahead", type=duration, default=0, help="minutes to remind before a dose")
+    parser.add_argument("--late", type=duration, default=60, help="minutes it may be late")
     parser.add_argument("--health", type=Path, default="remind.health", help="a file to touch")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -229,6 +229,49 @@ def test_a_file_that_cannot_be_used_ends_a_worker_with_one_line(
     assert path in said[0]
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        "{}",
+        "[]",
+        "5",
+        "null",
+        '{"since": 5, "until": null, "after": null}',
+        '{"since": "2026-03-01T12:00", "until": null, "after": null}',
+        '{"since": "2026-03-01T12:00Z", "until": "soon", "after": null}',
+        '{"since": "2026-03-01T12:00Z", "until": null}',
+    ],
+)
+def test_a_state_of_another_shape_ends_a_worker_with_one_line(
+    homethrive_committed_url, tmp_path, state
+):
+    tmp_path.joinpath("missed.json").write_text(state)
+    with worker("missed.py", homethrive_committed_url, tmp_path) as process:
+        assert process.wait(timeout=60) == 1
+    (said,) = log(tmp_path).splitlines()
+    assert "ERROR missed.json holds something else: " in said
+    assert tmp_path.joinpath("missed.json").read_text() == state
+
+
+@pytest.mark.parametrize(
+    ("program", "option", "text"),
+    [
+        ("remind.py", "--ahead", "nan"),
+        ("remind.py", "--ahead", "1e12"),
+        ("remind.py", "--late", "-5"),
+        ("remind.py", "--every", "-1"),
+        ("missed.py", "--grace", "1e15"),
+        ("missed.py", "--grace", "soon"),
+        ("missed.py", "--every", "inf"),
+    ],
+)
+def test_a_time_that_is_none_is_refused_by_its_option(tmp_path, program, option, text):
+    with worker(program, "", tmp_path, option, text) as process:
+        assert process.wait(timeout=60) == 2
+    assert f"error: argument {option}: " in log(tmp_path)
+    assert text in log(tmp_path)
+
+
 @pytest.mark.parametrize("program", ["remind.py", "missed.py"])
 def test_a_worker_without_a_server_tries_again_and_is_not_healthy(tmp_path, program):
     with worker(program, "postgresql://nobody@127.0.0.1:1/nowhere", tmp_path) as process:
