@@ -131,7 +131,7 @@ CASES = [
     ("doses.list_upcoming", ("a", ID), {"start": NAIVE}, "start"),
     ("doses.list_upcoming", ("a", ID), {"start": "2025-03-01"}, "start"),
     ("doses.list_upcoming", ("a", ID), {"end": NAIVE}, "end"),
-    ("doses.list_upcoming", ("a", ID), {"end": AT}, "start"),
+    ("doses.list_upcoming", ("a", ID), {"end": AT}, "end"),
     ("doses.record", (None, DOSE_ID), {}, "user_id"),
     ("doses.record", ("a", DOSE_ID), {"taken_at": NAIVE}, "taken_at"),
     ("doses.record", ("a", DOSE_ID), {"taken_at": ""}, "taken_at"),
