@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     )
     from homethrive_db.doses.dose_ids import decode_dose_id, encode_dose_id
     from homethrive_db.doses.feed import DoseFeed
-    from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
+    from homethrive_db.doses.feed_occurrence import Contact, FeedOccurrence
+    from homethrive_db.doses.occurrence import DoseOccurrence
     from homethrive_db.doses.recurrence import occurrences
     from homethrive_db.doses.reminders import Reminder, ReminderLedger
     from homethrive_db.doses.repository import DoseRepository
@@ -166,6 +167,7 @@ _MODULES = (
     "doses.occurrence",
     "doses.adherence",
     "doses.repository",
+    "doses.feed_occurrence",
     "doses.feed",
     "doses.reminders",
 )

@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 from homethrive_db import Repositories
-from homethrive_db.doses.occurrence import Contact, FeedOccurrence
+from homethrive_db.doses.feed_occurrence import Contact, FeedOccurrence
+from homethrive_db.doses.feed_places import RecipientPlace
 from homethrive_db.doses.reminders import ReminderLedger
 from homethrive_db.doses.repository import DoseRepository
 from homethrive_db.enums import ContactRole
@@ -42,7 +43,8 @@ class Home:
             end=start + timedelta(days=days),
             include_inactive=True,
         )
-        return [FeedOccurrence(dose, "Olive", contacts, "cursor") for dose in found]
+        place = RecipientPlace(self.profile.id, self.schedule.id)
+        return [FeedOccurrence(dose, "Olive", contacts, "due", place) for dose in found]
 
     def enqueue(self, days=1, users=("owner",), kind="due"):
         return self.ledger.enqueue(self.occurrences(days, users), kind)

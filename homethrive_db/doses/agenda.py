@@ -11,13 +11,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from homethrive_db import validation
 from homethrive_db.doses.occurrence import DoseOccurrence, make
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
-from homethrive_db.doses.recurrence import Due, Timetable
+from homethrive_db.doses.recurrence import Due, Rhythm, Timetable
 from homethrive_db.doses.stored_dates import read_date, read_instant
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
@@ -30,21 +30,15 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-class _Plan(NamedTuple):
-    recurrence: Recurrence
-    time_of_day: time
-    days_of_week: tuple[int, ...] | None
-    start_date: date
-    end_date: date | None
-
-
 @lru_cache(4096)
 def _pattern(
     recurrence: str, time_of_day: str, days: tuple[int, ...] | None
 ) -> tuple[Recurrence, time, tuple[int, ...] | None]:
     """Read what many schedules have in common."""
+    kind = _RECURRENCES[recurrence]
     checked = None if days is None else validation.days_of_week(days)
-    return _RECURRENCES[recurrence], time.fromisoformat(time_of_day), checked
+    validation.schedule_days(kind, checked)
+    return kind, time.fromisoformat(time_of_day), checked
 
 
 class Agenda:
@@ -54,7 +48,7 @@ class Agenda:
     zone is unknown: the Node service may have written what we would refuse.
     """
 
-    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "_plan", "skips", "taken", "told")
+    __slots__ = ("_follows_recipient", "_inactive_at", "_own", "skips", "taken", "told")
 
     def __init__(self, row: Sequence[Any]) -> None:
         *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
@@ -63,19 +57,21 @@ class Agenda:
             pattern = _pattern(recurrence, time_of_day, None if days is None else tuple(days))
         except TypeError:  # an array of arrays is no key
             raise validation.wrong_days() from None
-        end_date = None if end is None else read_date(end)
-        self._plan: _Plan = make(_Plan, (*pattern, read_date(start), end_date))
+        _, clock, weekdays = pattern
         zone = recipient_zone if timezone is None else timezone
-        self._own = Timetable(self._plan, find_zone(zone))
+        rhythm = make(Rhythm, (find_zone(zone), clock, weekdays))
+        end_date = None if end is None else read_date(end)
+        self._own = Timetable.dated(rhythm, read_date(start), end_date)
         self._follows_recipient = timezone is None
         self.told: tuple[Any, ...] = (*told, *pattern, zone)
         """The first ten fields of each of its occurrences."""
-        inactive_at = inactive_at and read_instant(inactive_at)
-        self._inactive_at = None if is_active else inactive_at or _LONG_AGO
+        self._inactive_at: datetime | None = None
+        if not is_active:
+            self._inactive_at = _LONG_AGO if inactive_at is None else read_instant(inactive_at)
         self.taken = read_taken(taken) if taken else []
         self.skips = read_skips(skips) if skips else []
 
-    def between(self, since: datetime, until: datetime) -> list[Due]:
+    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
         dues = self._own.between(since, until)
         if self._inactive_at is not None:
@@ -103,12 +99,12 @@ class Agenda:
         else of the date it was due in the schedule's zone: then the schedule had another time.
         """
         day = self._own.day_of(recorded) or self._day_by_node(recorded)
-        return recorded.astimezone(self._own.zone).date() if day is None else day
+        return recorded.astimezone(self._own.rhythm.zone).date() if day is None else day
 
     def due_settled_by(self, recorded: datetime) -> Due:
         """Give the dose of the date that a record is of; at its own instant where none is left."""
         day = self.day_settled_by(recorded)
-        left = Due(recorded, day, recorded.astimezone(self._own.zone).time())
+        left = Due(recorded, day, recorded.astimezone(self._own.rhythm.zone).time())
         return self._own.on(day) or left
 
     def instants_of(self, day: date) -> list[datetime]:
@@ -185,7 +181,7 @@ class Agenda:
         return None if day is None or self._own.on(day) is None else day
 
     def _by_node(self) -> Timetable:
-        return Timetable(self._plan, find_zone(NODE_ZONE))
+        return self._own.in_zone(find_zone(NODE_ZONE))
 
 
 def agendas(rows: Iterable[Sequence[Any]]) -> Iterator[Agenda]:

@@ -11,7 +11,8 @@ from peewee import JOIN, SQL, Case, Select, Value, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database
-from homethrive_db.doses.occurrence import Contact
+from homethrive_db.doses.feed_occurrence import Contact
+from homethrive_db.doses.occurrence import make
 from homethrive_db.enums import AccessStatus, ContactRole
 from homethrive_db.statements import Statement, array, array_bytes, input_rows, portions, statement
 
@@ -71,19 +72,20 @@ _ROLES = {str(role): role for role in ContactRole}
 class RecentContacts:
     """Contacts, read once for the doses of a recipient that follow each other in a feed.
 
-    They are as old as a minute at most. Found by the number of the recipient's id: to hash a UUID,
-    and to compare it, is Python.
+    They are as old as a minute at most; where none are *kept*, of one page only. Found by the
+    number of the recipient's id: to hash a UUID, and to compare it, is Python.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, kept: bool) -> None:
         self._db = db
+        self._most = KEPT if kept else 0
         self._known: dict[int, tuple[Contact, ...]] = {}
         self._since = 0.0
 
     def of(self, recipient_ids: Iterable[UUID]) -> dict[int, tuple[Contact, ...]]:
         """Give the contacts of each care recipient, and perhaps of others."""
         now = time.monotonic()
-        if len(self._known) > KEPT or now - self._since > KEPT_SECONDS:
+        if len(self._known) > self._most or now - self._since > KEPT_SECONDS:
             self._known, self._since = {}, now
         asked = {one.int: one for one in recipient_ids}
         if unknown := [one for number, one in asked.items() if number not in self._known]:
@@ -102,5 +104,7 @@ def _list_contacts(db: Database, recipient_ids: Sequence[UUID]) -> dict[int, tup
         for position, user_id, role, name, email in db.rows(
             _CONTACTS, {"recipient_id": array(portion)}
         ):
-            found[portion[position - 1].int] += (Contact(user_id, _ROLES[role], name, email),)
+            found[portion[position - 1].int] += (
+                make(Contact, (user_id, _ROLES[role], name, email)),
+            )
     return found

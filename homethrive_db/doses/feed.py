@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any, NamedTuple
 
 from homethrive_db import validation
@@ -13,21 +12,19 @@ from homethrive_db.doses.agenda import read_agenda
 from homethrive_db.doses.contacts import RecentContacts
 from homethrive_db.doses.feed_by_clock import clock_pages
 from homethrive_db.doses.feed_by_recipient import recipient_pages
-from homethrive_db.doses.feed_cursor import Cursor, cursor_text, feed_text, read_cursor
+from homethrive_db.doses.feed_cursor import Cursor, feed_text, read_cursor
+from homethrive_db.doses.feed_occurrence import FeedOccurrence
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
 from homethrive_db.doses.feed_rows import ID
 from homethrive_db.doses.feed_window import FeedWindow, Shard
-from homethrive_db.doses.occurrence import DoseOccurrence, FeedOccurrence, make
+from homethrive_db.doses.occurrence import DoseOccurrence, make
 from homethrive_db.errors import ValidationError
 
-PAGE_SIZE = 2_000
+PAGE_SIZE = 1_000
 """How many doses are read ahead, about."""
 
 _LONG = timedelta(hours=12)
 """In so long a window most schedules have a dose."""
-
-_Dose = tuple[DoseOccurrence, str, str]
-"""With the recipient's display name and the cursor."""
 
 
 class _Order(NamedTuple):
@@ -37,10 +34,12 @@ class _Order(NamedTuple):
     pages: Callable[[Database, FeedWindow, Any, int], Iterator[list[Row]]]
     """Reads those that may have doses in a window, from a place on or from the first, in pages of
     so many."""
+    scatters_recipients: bool
+    """Whether doses of a recipient come on several pages."""
 
 
-_BY_CLOCK = _Order(ClockPlace, clock_pages)
-_BY_RECIPIENT = _Order(RecipientPlace, recipient_pages)
+_BY_CLOCK = _Order(ClockPlace, clock_pages, scatters_recipients=True)
+_BY_RECIPIENT = _Order(RecipientPlace, recipient_pages, scatters_recipients=False)
 
 
 class DoseFeed:
@@ -114,37 +113,47 @@ class DoseFeed:
         cursor = None if after is None else read_cursor(after, name, order.place)
         if latest is not None:
             window = window._replace(until=min(window.until, latest))
-        return self._occurrences(self._doses(window, name, order, cursor))
+        return self._occurrences(window, name, order, cursor)
 
-    def _occurrences(self, doses: Iterator[_Dose]) -> Iterator[FeedOccurrence]:
-        """Add whom to tell, with a statement for a page of doses at most."""
-        recent = RecentContacts(self._db)
-        while page := list(islice(doses, self._page_size)):
-            contacts = recent.of([dose.recipient_id for dose, _, _ in page])
-            for dose, name, cursor in page:
-                whom = contacts[dose.recipient_id.int]
-                yield make(FeedOccurrence, (dose, name, whom, cursor))
-
-    def _doses(
+    def _occurrences(
         self, window: FeedWindow, name: str, order: _Order, after: Cursor | None
-    ) -> Iterator[_Dose]:
-        """Give the doses of the window behind a cursor, each with its recipient's name."""
+    ) -> Iterator[FeedOccurrence]:
+        """Give the doses of the window behind a cursor, contacts with a statement a page."""
+        recent = RecentContacts(self._db, kept=order.scatters_recipients)
+        place_of = order.place.of
+        for doses, rows in self._pages(window, order, after):
+            contacts = recent.of([dose.recipient_id for dose in doses])
+            for dose, row in zip(doses, rows, strict=True):
+                whom = contacts[dose.recipient_id.int]
+                yield make(FeedOccurrence, (dose, row[-1], whom, name, place_of(row)))
+
+    def _pages(
+        self, window: FeedWindow, order: _Order, after: Cursor | None
+    ) -> Iterator[tuple[list[DoseOccurrence], list[Row]]]:
+        """Give the doses of the window behind a cursor in pages, and the row of each.
+
+        In two lists: pairs would be as much work again for the garbage collector.
+        """
         since, until, _ = window
         if since >= until:
             return
         limit = max(1, self._page_size // (window.length.days or 1))
-        for rows in order.pages(self._db, window, after and after.place, limit):
-            for row in rows:
+        doses: list[DoseOccurrence] = []
+        rows: list[Row] = []
+        for page in order.pages(self._db, window, after and after.place, limit):
+            for row in page:
                 agenda = read_agenda(row)
                 if agenda is None:
                     continue
-                doses = agenda.unsettled(since, until)
+                found = agenda.unsettled(since, until)
                 if after and row[ID] == after.place.schedule_id:
-                    doses = [dose for dose in doses if dose.scheduled_for > after.scheduled_for]
-                if doses:
-                    place = str(order.place.of(row))
-                    for dose in doses:
-                        yield dose, row[-1], cursor_text(name, place, dose.scheduled_for)
+                    found = [dose for dose in found if dose.scheduled_for > after.scheduled_for]
+                doses += found
+                rows += [row] * len(found)
+            if len(doses) >= self._page_size // 2:
+                yield doses, rows
+                doses, rows = [], []
+        yield doses, rows
 
 
 def _checked(shard: tuple[int, int] | None) -> Shard | None:

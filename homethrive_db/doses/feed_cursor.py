@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from homethrive_db import validation
@@ -26,15 +25,9 @@ def feed_text(kind: str, window: FeedWindow) -> str:
     return f"{kind}/{since.isoformat()}/{until.isoformat()}/{share}"
 
 
-def cursor_text(feed: str, place: str, at: datetime) -> str:
-    """Write the cursor of a dose in a feed, *place* as text."""
-    return f"{feed}/{_text(at)}/{place}"
-
-
-@lru_cache(256)
-def _text(instant: datetime) -> str:
-    """Write an instant, which many doses have in common."""
-    return instant.isoformat()
+def cursor_text(feed: str, place: Place, at: datetime) -> str:
+    """Write the cursor of a dose in a feed."""
+    return f"{feed}/{at.isoformat()}/{place}"
 
 
 def read_cursor(text: object, feed: str, order: type[Place]) -> Cursor:
@@ -43,7 +36,7 @@ def read_cursor(text: object, feed: str, order: type[Place]) -> Cursor:
     try:
         at, place = checked.removeprefix(f"{feed}/").split("/", 1)
         cursor = Cursor(order.read(place), datetime.fromisoformat(at).astimezone(UTC))
-        is_sound = cursor_text(feed, str(cursor.place), cursor.scheduled_for) == checked
+        is_sound = cursor_text(feed, *cursor) == checked
     except (ValueError, OverflowError, ValidationError):
         is_sound = False
     if not is_sound:

@@ -9,6 +9,7 @@ from uuid import UUID
 from homethrive_db import validation
 from homethrive_db.doses.feed_rows import ID, RECIPIENT_ID, TIME_OF_DAY, ZONE
 from homethrive_db.doses.local_windows import Span
+from homethrive_db.doses.occurrence import make
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -42,7 +43,7 @@ class ClockPlace(NamedTuple):
     @classmethod
     def of(cls, row: Sequence[Any]) -> ClockPlace:
         """Give the place of a row that a feed has read."""
-        return cls(row[ZONE], row[TIME_OF_DAY], row[ID])
+        return make(cls, (row[ZONE], row[TIME_OF_DAY], row[ID]))
 
     @classmethod
     def read(cls, text: str) -> ClockPlace:
@@ -65,7 +66,7 @@ class RecipientPlace(NamedTuple):
     @classmethod
     def of(cls, row: Sequence[Any]) -> RecipientPlace:
         """Give the place of a row that a feed has read."""
-        return cls(row[RECIPIENT_ID], row[ID])
+        return make(cls, (row[RECIPIENT_ID], row[ID]))
 
     @classmethod
     def read(cls, text: str) -> RecipientPlace:

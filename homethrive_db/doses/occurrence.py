@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from homethrive_db.doses.dose_ids import encode_dose_id
-from homethrive_db.enums import ContactRole, DoseStatus, Recurrence
+from homethrive_db.enums import DoseStatus, Recurrence
 
 make = tuple.__new__
 """Makes a named tuple of its fields. Its own constructor is Python: it takes four times as long."""
@@ -50,25 +50,3 @@ class DoseOccurrence(NamedTuple):
     def dose_id(self) -> str:
         """The id of the dose, as the Node service makes it."""
         return encode_dose_id(self.schedule_id, self.scheduled_for)
-
-
-class Contact(NamedTuple):
-    """Somebody who may be told of a dose."""
-
-    user_id: str
-    role: ContactRole
-    display_name: str | None
-    """That of the own profile, else of the user."""
-    email: str | None
-
-
-class FeedOccurrence(NamedTuple):
-    """A dose as workers see it: with whose it is, whom to tell, and where the feed stands."""
-
-    dose: DoseOccurrence
-    recipient_display_name: str
-    contacts: tuple[Contact, ...]
-    """The recipient, where they sign in, else who created the profile; then the approved
-    caregivers."""
-    cursor: str
-    """Goes on behind this dose, as ``after`` of the same feed. Plain ASCII, to be stored."""

@@ -7,6 +7,7 @@ does not exist (Pacific/Apia, 2011-12-30) has no dose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -19,8 +20,8 @@ from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
 
 # The first and the last date of the calendar have no dose: in UTC it may be outside of it.
-_FIRST_DAY = date.min.toordinal() + 1
-_LAST_DAY = date.max.toordinal() - 1
+_A_DAY = timedelta(days=1)
+_FIRST_DAY, _LAST_DAY = date.min + _A_DAY, date.max - _A_DAY
 
 # Of longer windows nothing is kept: it would fill the memory.
 _KEPT_DAYS = 10
@@ -63,61 +64,105 @@ class Due(NamedTuple):
     """What the clock shows at the instant."""
 
 
-class Timetable:
+class Rhythm(NamedTuple):
+    """The local times of a schedule, read in one zone, whatever its dates."""
+
+    zone: ZoneInfo
+    clock: time
+    """Of a fold of 0."""
+    days_of_week: tuple[int, ...] | None
+
+
+class Timetable(NamedTuple):
     """When the doses of one schedule are due, its local times read in one zone.
 
-    A dose that a clock change moves past midnight counts for the date it was set for. Raises
-    ValidationError for a schedule that cannot be: weekly without days, or ending before its start.
+    A dose that a clock change moves past midnight counts for the date it was set for.
     """
 
-    __slots__ = ("_clock", "_days_of_week", "_first", "_last", "zone")
+    rhythm: Rhythm
+    first: date
+    last: date
 
-    def __init__(self, schedule: Recurring, zone: ZoneInfo) -> None:
-        days = schedule.days_of_week or None  # the table takes a weekly schedule with '{}'
-        start, end, clock = schedule.start_date, schedule.end_date, schedule.time_of_day
+    @classmethod
+    def of(cls, schedule: Recurring, zone: ZoneInfo) -> Timetable:
+        """Make that of a schedule.
+
+        Raises ValidationError for one that cannot be: weekly without days, or ending before its
+        start.
+        """
+        days = schedule.days_of_week or None
         validation.schedule_days(schedule.recurrence, days)
-        validation.schedule_dates(start, end)
-        self.zone = zone
-        self._days_of_week = days
-        self._clock = clock.replace(fold=0) if clock.fold else clock
-        self._first = max(start.toordinal(), _FIRST_DAY)
-        self._last = _LAST_DAY if end is None else min(end.toordinal(), _LAST_DAY)
+        rhythm = Rhythm(zone, schedule.time_of_day.replace(fold=0), days)
+        return cls.dated(rhythm, schedule.start_date, schedule.end_date)
 
-    def between(self, since: datetime, until: datetime) -> list[Due]:
+    @classmethod
+    def dated(cls, rhythm: Rhythm, start: date, end: date | None) -> Timetable:
+        """Make one of some dates. Raises ValidationError for an end before the start."""
+        validation.schedule_dates(start, end)
+        first = start if start > _FIRST_DAY else _FIRST_DAY
+        last = _LAST_DAY if end is None or end > _LAST_DAY else end
+        return make(cls, (rhythm, first, last))
+
+    def in_zone(self, zone: ZoneInfo) -> Timetable:
+        """Give that of the same local times in another zone."""
+        _, clock, days = self.rhythm
+        return make(Timetable, (make(Rhythm, (zone, clock, days)), self.first, self.last))
+
+    def between(self, since: datetime, until: datetime) -> Sequence[Due]:
         """List the doses from *since* (inclusive) to *until* (exclusive), both in UTC, in order.
 
-        The cost is that of the window, however long ago the schedule began. A zone is less than a
-        day off UTC, so it is enough to read the local time as if it were UTC and to widen the
-        window by a day on both sides.
+        The cost is that of the window, however long ago the schedule began.
         """
-        clock = self._clock
-        first = max(since.toordinal() - (clock > since.time()), self._first)
-        last = min(until.toordinal() + (clock < until.time()), self._last)
-        days = self._days_of_week
-        daily = _kept_daily if last - first <= _KEPT_DAYS else _daily
-        return [
-            due
-            for due in daily(self.zone, clock, first, last)
-            if since <= due[0] < until and (days is None or due[1].isoweekday() in days)
-        ]
+        rhythm, first, last = self
+        if until - since > _A_DAY:
+            return _dues(rhythm, since, until, first, last)
+        dues = _kept_dues(rhythm, since, until)
+        if not dues or (first <= dues[0].day and dues[-1].day <= last):
+            return dues
+        return [due for due in dues if first <= due.day <= last]
 
     def on(self, day: date) -> Due | None:
         """Give the dose of a local date; None where that has none."""
-        if not self._first <= day.toordinal() <= self._last:
+        (zone, clock, days), first, last = self
+        if not first <= day <= last or (days is not None and day.isoweekday() not in days):
             return None
-        if self._days_of_week is not None and day.isoweekday() not in self._days_of_week:
-            return None
-        return _due(self.zone, self._clock, day)
+        return _due(zone, clock, day)
 
     def day_of(self, instant: datetime) -> date | None:
         """Tell of which local date's dose *instant* is the time; None where of none."""
         try:
-            day = instant.astimezone(self.zone).date()
-            days = (day, day - timedelta(days=1))  # a clock change may have moved it past midnight
+            day = instant.astimezone(self.rhythm.zone).date()
+            days = (day, day - _A_DAY)  # a clock change may have moved it past midnight
         except OverflowError:  # at the ends of the calendar, where nothing is due
             return None
         dues = map(self.on, days)
         return next((due.day for due in dues if due is not None and due.at == instant), None)
+
+
+def _dues(
+    rhythm: Rhythm,
+    since: datetime,
+    until: datetime,
+    first: date = _FIRST_DAY,
+    last: date = _LAST_DAY,
+) -> tuple[Due, ...]:
+    """List the doses of a window, of the dates from *first* to *last*.
+
+    A zone is less than a day off UTC, so it is enough to read the local time as if it were UTC and
+    to widen the window by a day on both sides.
+    """
+    zone, clock, days = rhythm
+    lowest = max(since.toordinal() - (clock > since.time()), first.toordinal())
+    highest = min(until.toordinal() + (clock < until.time()), last.toordinal())
+    daily = _kept_daily if highest - lowest <= _KEPT_DAYS else _daily
+    return tuple(
+        due
+        for due in daily(zone, clock, lowest, highest)
+        if since <= due[0] < until and (days is None or due[1].isoweekday() in days)
+    )
+
+
+_kept_dues = lru_cache(8_192)(_dues)  # a worker asks the same of many schedules
 
 
 def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:
@@ -126,7 +171,7 @@ def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...
     return tuple(due for day in days if (due := _due(zone, clock, day)) is not None)
 
 
-_kept_daily = lru_cache(4_096)(_daily)  # many schedules ask for the same ones
+_kept_daily = lru_cache(4_096)(_daily)
 
 
 def _due(zone: ZoneInfo, clock: time, day: date) -> Due | None:
@@ -170,7 +215,7 @@ def occurrences(
     since, until = validation.window(start, end)
     place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
     try:
-        timetable = Timetable(schedule, place)
+        timetable = Timetable.of(schedule, place)
     except AttributeError:
         came = type(schedule).__name__
         raise ValidationError.of("schedule", f"a schedule expected, {came} came") from None

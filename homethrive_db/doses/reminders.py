@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 from homethrive_db import validation
 from homethrive_db.database import Database, Row
 from homethrive_db.doses.agenda import read_agenda
-from homethrive_db.doses.occurrence import Contact, DoseOccurrence, FeedOccurrence
+from homethrive_db.doses.feed_occurrence import Contact, FeedOccurrence
+from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.reminder_statements import (
     CLAIM,
     ENQUEUE,

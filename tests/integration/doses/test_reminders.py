@@ -7,7 +7,7 @@ import pytest
 
 from homethrive_db import ValidationError, create_db
 from homethrive_db.doses import agenda
-from homethrive_db.doses.occurrence import Contact
+from homethrive_db.doses.feed_occurrence import Contact
 from homethrive_db.doses.reminders import Reminder, ReminderLedger
 from homethrive_db.enums import ContactRole, ReminderState
 from tests.reminders import DAY, LEASE, NOON, Home
