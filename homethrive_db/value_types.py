@@ -27,14 +27,20 @@ _fields: Any = UUID
 _set_int, _set_is_safe = _fields.int.__set__, _fields.is_safe.__set__
 _IS_SAFE = UUID(int=0).is_safe
 
+_KEPT = 500
+_read: dict[str, UUID] = {}
+
 
 def _uuid(text: Any, _cursor: Any) -> UUID | None:
-    """Read a uuid."""
-    if text is None:
-        return None
-    value = _new(UUID)
-    _set_int(value, int(text.replace("-", ""), 16))
-    _set_is_safe(value, _IS_SAFE)
+    """Read a uuid. Rows that come together have many in common."""
+    value = _read.get(text)
+    if value is None and text is not None:
+        value = _new(UUID)
+        _set_int(value, int(text.replace("-", ""), 16))
+        _set_is_safe(value, _IS_SAFE)
+        if len(_read) >= _KEPT:
+            _read.clear()
+        _read[text] = value
     return value
 
 
