@@ -6,6 +6,7 @@ A row has up to four ids and three instants; psycopg2's own readers take twice a
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from json import JSONDecoder
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +21,16 @@ from psycopg2.extras import UUID_adapter
 
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _TIMESTAMPTZ_OID = 1184
+_JSON_OID = 114
 
 # UUID(text) checks what the server has checked: here its two fields are filled in.
 _new = object.__new__
 _fields: Any = UUID
 _set_int, _set_is_safe = _fields.int.__set__, _fields.is_safe.__set__
 _IS_SAFE = UUID(int=0).is_safe
+
+_decoder: Any = JSONDecoder()
+_scan = _decoder.scan_once
 
 _KEPT = 500
 _read: dict[str, UUID] = {}
@@ -55,11 +60,19 @@ def _utc(text: Any, cursor: Any) -> datetime | None:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
+def _json(text: Any, _cursor: Any) -> Any:
+    """Read a json value; what the server has made of rows begins with its bracket."""
+    if text is None:
+        return None
+    return _scan(text, 0)[0] if text[0] == "[" else _decoder.decode(text)
+
+
 _UUID = new_type((_UUID_OID,), "UUID", _uuid)
 _TYPES = (
     _UUID,
     new_array_type((_UUID_ARRAY_OID,), "UUID[]", _UUID),
     new_type((_TIMESTAMPTZ_OID,), "UTC_TIMESTAMPTZ", _utc),
+    new_type((_JSON_OID,), "JSON", _json),
 )
 
 

@@ -124,7 +124,7 @@ class Agenda:
     def settle(self, dues: Sequence[Due]) -> Settled:
         """Find what was recorded of the doses of some dates."""
         settled = Settled({}, {}, {})
-        days = {due.at: due.day for due in dues}
+        days = {at: day for at, day, _ in dues}
         others = pick(self.taken, days, settled.taken)
         if len(settled.taken) < len(days):
             for row in others:
@@ -145,7 +145,7 @@ class Agenda:
     def told_of(self, dues: Iterable[Due], settled: Settled) -> list[DoseOccurrence]:
         """Make the occurrences of doses."""
         told, fates = self.told, settled.fates()
-        return [make(DoseOccurrence, told + due + fates.get(due.day, _SCHEDULED)) for due in dues]
+        return [make(DoseOccurrence, told + due + fates.get(due[1], _SCHEDULED)) for due in dues]
 
     def unsettled(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
         """List the doses due from *since* to before *until* that are neither taken nor skipped."""

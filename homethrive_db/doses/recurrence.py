@@ -155,11 +155,16 @@ def _dues(
     lowest = max(since.toordinal() - (clock > since.time()), first.toordinal())
     highest = min(until.toordinal() + (clock < until.time()), last.toordinal())
     daily = _kept_daily if highest - lowest <= _KEPT_DAYS else _daily
-    return tuple(
-        due
-        for due in daily(zone, clock, lowest, highest)
-        if since <= due[0] < until and (days is None or due[1].isoweekday() in days)
-    )
+    dues = daily(zone, clock, lowest, highest)
+    begin, end = 0, len(dues)
+    while begin < end and dues[begin][0] < since:
+        begin += 1
+    while begin < end and dues[end - 1][0] >= until:
+        end -= 1
+    inside = dues[begin:end]
+    if days is not None:
+        return tuple(due for due in inside if due[1].isoweekday() in days)
+    return inside
 
 
 _kept_dues = lru_cache(8_192)(_dues)  # a worker asks the same of many schedules
