@@ -183,8 +183,9 @@ def window(
 def shard(value: object, field: str = "shard") -> tuple[int, int]:
     """Check which of how many shards is meant: ``(i, n)``, with 0 <= i < n."""
     match value:
-        case (int() as number, int() as count) if 0 <= number < count <= MAX_SHARDS:
-            return number, count
+        case (number, count) if type(number) is type(count) is int:
+            if 0 <= number < count <= MAX_SHARDS:
+                return number, count
     raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
 
 

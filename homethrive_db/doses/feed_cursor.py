@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import NamedTuple
+from zlib import crc32
 
 from homethrive_db import validation
 from homethrive_db.doses.feed_places import Place
@@ -26,21 +27,28 @@ def feed_text(kind: str, window: FeedWindow) -> str:
 
 
 def cursor_text(feed: str, place: Place, at: datetime) -> str:
-    """Write the cursor of a dose in a feed."""
-    return f"{feed}/{at.isoformat()}/{place}"
+    """Write the cursor of a dose in a feed.
+
+    A checksum ends it: with a line end behind it, or cut short, it would be another place.
+    """
+    text = f"{feed}/{at.isoformat()}/{place}"
+    return f"{text}/{crc32(text.encode()):08x}"
 
 
 def read_cursor(text: object, feed: str, order: type[Place]) -> Cursor:
     """Read a cursor of a feed. Raises ValidationError for any other text."""
     checked = validation.text(text, "after")
     try:
-        at, place = checked.removeprefix(f"{feed}/").split("/", 1)
+        key, _, _ = checked.removeprefix(f"{feed}/").rpartition("/")
+        at, place = key.split("/", 1)
         cursor = Cursor(order.read(place), datetime.fromisoformat(at).astimezone(UTC))
         is_sound = cursor_text(feed, *cursor) == checked
     except (ValueError, OverflowError, ValidationError):
         is_sound = False
     if not is_sound:
         raise ValidationError.of(
-            "after", "the cursor of a dose of the same feed, window and shard expected"
+            "after",
+            "the cursor of a dose of the same feed, window and shard expected, as it was given;"
+            " without one the window begins anew",
         )
     return cursor

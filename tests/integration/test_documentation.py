@@ -26,6 +26,7 @@ def events(homethrive_committed_factory):
     profile = factory.own_profile(factory.user("user_1"))
     schedule = factory.schedule(factory.medication(profile))
     good = {
+        "line": 7,  # further fields are ignored
         "user_id": "user_1",
         "schedule_id": str(schedule.id),
         "scheduled_for": DUE,
@@ -52,16 +53,23 @@ def run_script(arguments, url, events):
     )
 
 
+WORKER, CALLS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 def test_the_readmes_worker_records_doses(homethrive_committed_url, events):
-    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    done = run_script(["-c", script], homethrive_committed_url, events)
+    done = run_script(["-c", WORKER], homethrive_committed_url, events)
     assert done.stdout == "taken at 12:30 UTC by user_1\n" * 2
     assert done.stderr == "SCHEDULE_NOT_FOUND: no such schedule\n"
 
 
 def test_the_readmes_worker_has_fifteen_lines():
-    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len([line for line in script.splitlines() if line.strip()]) == 15
+    assert len([line for line in WORKER.splitlines() if line.strip()]) == 15
+
+
+def test_the_readmes_calls_list_a_week_of_doses(homethrive_committed_url):
+    done = run_script(["-c", CALLS], homethrive_committed_url, "")
+    assert len(done.stdout.splitlines()) in {8, 9, 10}  # of seven days from now, whatever day it is
+    assert done.stdout.count("Lisinopril 10 mg scheduled") == len(done.stdout.splitlines())
 
 
 def test_the_example_records_in_batches_and_goes_on_after_bad_lines(
@@ -82,6 +90,19 @@ def test_the_example_records_in_batches_and_goes_on_after_bad_lines(
         "line 2 is refused: user_id, schedule_id, scheduled_for, taken_at missing",
         "line 3 is refused: scheduled_for missing",
     ]
+
+
+def test_the_example_ends_with_one_line_where_it_has_no_database():
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples/record_doses.py"],
+        env={**os.environ, "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("CONFIGURATION_ERROR: ")
 
 
 def test_the_readmes_transcript_is_what_the_demo_prints(home):

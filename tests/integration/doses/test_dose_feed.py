@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -31,7 +32,7 @@ from homethrive_db import (
     create_db,
     occurrences,
 )
-from homethrive_db.doses import agenda, contacts, feed_followers
+from homethrive_db.doses import agenda, contacts, feed_followers, recurrence
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
@@ -504,6 +505,8 @@ def test_what_cannot_be_is_reported_once_and_the_others_go_on(
         ("shard", {"shard": (0, 0)}),
         ("shard", {"shard": 1}),
         ("shard", {"shard": ("0", "2")}),
+        ("shard", {"shard": (True, 2)}),
+        ("shard", {"shard": (0, 2.0)}),
         ("after", {"after": ""}),
         ("after", {"after": "x/y/z/08:00/0/UTC"}),
         ("after", {"after": 7}),
@@ -555,6 +558,21 @@ def test_a_cursor_of_another_feed_is_refused(homethrive_factory, feed, other):
     (found,) = feed.due(NOON, NOON + MINUTE)
     with pytest.raises(ValidationError, match="same feed, window and shard"):
         other(feed, found.cursor)
+
+
+@pytest.mark.parametrize("length", [MINUTE, DAY], ids=["by clock", "by recipient"])
+def test_a_cursor_that_was_not_stored_as_it_was_is_refused(homethrive_factory, feed, length):
+    """One line end more, and a zone's doses would be passed over."""
+    at_noon(homethrive_factory, timezone="Europe/London")
+    cursor = next(feed.due(NOON - HOUR, NOON - HOUR + length)).cursor
+    longer = [cursor + end for end in ("\n", "\r\n", " ", "/", "x")]
+    shorter = [cursor[:length] for length in range(len(cursor))]
+    other = [cursor.replace(*one) for one in (("London", "Berlin"), ("11:00", "11:01"))]
+    for text in (*longer, *shorter, *other, f" {cursor}", cursor.upper()):
+        if text != cursor:
+            with pytest.raises(ValidationError) as caught:
+                feed.due(NOON - HOUR, NOON - HOUR + length, after=text)
+            assert caught.value.details == {"field": "after"}
 
 
 @pytest.mark.parametrize("taken_at", ["20250-06-03", "infinity", "0044-03-15 BC"])
@@ -659,8 +677,12 @@ def test_behind_a_proxy_every_statement_is_short(watched, crowd):
 
 @pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
 def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
+    """What is kept for all feeds has bounds of its own."""
     monkeypatch.setattr(feed_followers, "KEYS", 500)
     monkeypatch.setattr(contacts, "KEPT", 500)
+    for name in ("_kept_dues", "_kept_daily", "_offset_of"):
+        kept = lru_cache(100)(getattr(recurrence, name).__wrapped__)
+        monkeypatch.setattr(recurrence, name, kept)
     db = create_db(crowd)
     feed = DoseFeed(db, page_size=100)
     sum(1 for _ in feed.due(NOON, NOON + length))  # fills what is kept for all feeds
@@ -670,7 +692,29 @@ def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     tracemalloc.stop()
     db.close_all()
     assert found > 5_000
-    assert peak < 8_000_000  # some of it is what the recurrence keeps of its last answers
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
+def test_contacts_are_read_once_and_kept_where_recipients_come_again(crowd, monkeypatch, length):
+    asked = []
+
+    def ask(db, recipient_ids):
+        asked.append(list(recipient_ids))
+        return list_contacts(db, recipient_ids)
+
+    list_contacts = contacts._list_contacts
+    monkeypatch.setattr(contacts, "_list_contacts", ask)
+    db = create_db(crowd)
+    for _ in DoseFeed(db, page_size=90).due(NOON, NOON + length):
+        pass
+    db.close_all()
+    ids = [one for some in asked for one in some]
+    again = len(ids) - len(set(ids))
+    if length == DAY:  # the last of a page may be the first of the next
+        assert 0 < again < len(asked)
+    else:
+        assert again == 0
 
 
 def nodes(plan):
