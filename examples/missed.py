@@ -18,7 +18,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from homethrive_db import DoseFeed, HomethriveDbError, ReminderLedger, UnavailableError, get_db
+from homethrive_db import (
+    DoseFeed,
+    HomethriveDbError,
+    ReminderLedger,
+    UnavailableError,
+    ValidationError,
+    get_db,
+)
 
 KIND = "missed"
 ENQUEUED = 500  # doses a transaction
@@ -49,17 +56,19 @@ def load(path):
     try:
         place = json.loads(path.read_text())
         since, until = place["since"], place["until"]
-        check_instants([since] if until is None else [since, until])
+        check_window(since, until)
         return {"since": since, "until": until, "after": place["after"]}
     except (ValueError, TypeError, LookupError) as error:
         raise ValueError(f"{path} holds something else: {error}") from error
 
 
-def check_instants(texts):
-    """Raise ValueError or TypeError for what is no instant's text."""
-    for text in texts:
-        if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError(f"{text} has no offset from UTC")
+def check_window(since, until):
+    """Raise ValueError or TypeError for what are no texts of instants, in their order."""
+    ends = [datetime.fromisoformat(text) for text in (since, until or since)]
+    if any(end.tzinfo is None for end in ends):
+        raise ValueError("an instant has no offset from UTC")
+    if ends[0] > ends[1]:
+        raise ValueError("since is after until")
 
 
 def store(path, place):
@@ -78,9 +87,11 @@ def enqueue(arguments, ledger):
     since, until = (datetime.fromisoformat(place[one]) for one in ("since", "until"))
     if not since < until <= latest:
         return  # the grace has grown: its time is yet to come
-    doses = DoseFeed(get_db()).missed(
-        since + grace, until + grace, grace=grace, after=place["after"]
-    )
+    feed = DoseFeed(get_db())
+    try:
+        doses = feed.missed(since + grace, until + grace, grace=grace, after=place["after"])
+    except ValidationError as error:
+        raise ValueError(f"{arguments.state} holds something else: {error}") from error
     while batch := list(islice(doses, ENQUEUED)):
         with get_db().atomic():
             ledger.enqueue(batch, KIND)

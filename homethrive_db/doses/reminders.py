@@ -235,9 +235,10 @@ def _contact(
 
 def _keys(occurrences: Iterable[FeedOccurrence]) -> Iterator[tuple[UUID, datetime, str]]:
     for one in validation.all_made(occurrences, FeedOccurrence, "occurrences"):
-        due = validation.scheduled_instant(one.dose.scheduled_for)
-        for contact in one.contacts:
-            yield one.dose.schedule_id, due, contact.user_id
+        dose = validation.made(one.dose, DoseOccurrence, "dose")
+        due = validation.scheduled_instant(dose.scheduled_for)
+        for contact in validation.all_made(one.contacts, Contact, "contacts"):
+            yield dose.schedule_id, due, contact.user_id
 
 
 def _weigh(key: tuple[UUID, datetime, str]) -> int:

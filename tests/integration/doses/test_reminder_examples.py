@@ -240,6 +240,9 @@ def test_a_file_that_cannot_be_used_ends_a_worker_with_one_line(
         '{"since": "2026-03-01T12:00", "until": null, "after": null}',
         '{"since": "2026-03-01T12:00Z", "until": "soon", "after": null}',
         '{"since": "2026-03-01T12:00Z", "until": null}',
+        '{"since": "2026-03-02T12:00Z", "until": "2026-03-01T12:00Z", "after": null}',
+        '{"since": "2026-03-01T12:00Z", "until": null, "after": "elsewhere"}',
+        '{"since": "2026-03-01T12:00Z", "until": null, "after": 5}',
     ],
 )
 def test_a_state_of_another_shape_ends_a_worker_with_one_line(

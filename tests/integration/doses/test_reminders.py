@@ -420,6 +420,22 @@ def test_purging_goes_on_batch_by_batch(home, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("contacts", {"contacts": None}),
+        ("contacts", {"contacts": ("owner",)}),
+        ("dose", {"dose": None}),
+    ],
+)
+def test_what_is_no_dose_with_contacts_is_not_enqueued(home, field, change):
+    (found,) = home.occurrences()
+    with pytest.raises(ValidationError) as refused:
+        home.ledger.enqueue([found._replace(**change)], "due")
+    assert refused.value.details == {"field": field}
+    assert home.states() == {}
+
+
+@pytest.mark.parametrize(
     ("field", "call"),
     [
         ("kind", lambda ledger: ledger.enqueue([], "")),
