@@ -53,7 +53,7 @@ _AFTER = f"""({{0}}, {{1}}) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
 
 
 def plain_cursor(connection: Any) -> Any:
-    """Give a cursor that reads values as psycopg2 does."""
+    """Give a cursor that reads ids and instants as psycopg2 does."""
     cursor = connection.cursor()
     register_uuid(conn_or_curs=cursor)
     register_type(PYDATETIMETZ, cursor)

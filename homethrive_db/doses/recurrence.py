@@ -19,8 +19,9 @@ from homethrive_db.enums import Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
 
-# The first and the last date of the calendar have no dose: in UTC it may be outside of it.
 _A_DAY = timedelta(days=1)
+
+# The first and the last date of the calendar have no dose: in UTC it may be outside of it.
 _FIRST_DAY, _LAST_DAY = date.min + _A_DAY, date.max - _A_DAY
 
 # Of longer windows nothing is kept: it would fill the memory.
@@ -90,7 +91,8 @@ class Timetable(NamedTuple):
         Raises ValidationError for one that cannot be: weekly without days, or ending before its
         start.
         """
-        days = schedule.days_of_week or None
+        # The table takes a weekly schedule with '{}', and a model has a list.
+        days = tuple(schedule.days_of_week or ()) or None
         validation.schedule_days(schedule.recurrence, days)
         rhythm = Rhythm(zone, schedule.time_of_day.replace(fold=0), days)
         return cls.dated(rhythm, schedule.start_date, schedule.end_date)
@@ -99,9 +101,8 @@ class Timetable(NamedTuple):
     def dated(cls, rhythm: Rhythm, start: date, end: date | None) -> Timetable:
         """Make one of some dates. Raises ValidationError for an end before the start."""
         validation.schedule_dates(start, end)
-        first = start if start > _FIRST_DAY else _FIRST_DAY
-        last = _LAST_DAY if end is None or end > _LAST_DAY else end
-        return make(cls, (rhythm, first, last))
+        last = _LAST_DAY if end is None else min(end, _LAST_DAY)
+        return make(cls, (rhythm, max(start, _FIRST_DAY), last))
 
     def in_zone(self, zone: ZoneInfo) -> Timetable:
         """Give that of the same local times in another zone."""
@@ -156,7 +157,7 @@ def _dues(
     highest = min(until.toordinal() + (clock < until.time()), last.toordinal())
     daily = _kept_daily if highest - lowest <= _KEPT_DAYS else _daily
     dues = daily(zone, clock, lowest, highest)
-    begin, end = 0, len(dues)
+    begin, end = 0, len(dues)  # they are in their order: no clock change takes more than a day
     while begin < end and dues[begin][0] < since:
         begin += 1
     while begin < end and dues[end - 1][0] >= until:
@@ -220,8 +221,7 @@ def occurrences(
     since, until = validation.window(start, end)
     place = zone if isinstance(zone, ZoneInfo) else find_zone(validation.text(zone, "zone"))
     try:
-        timetable = Timetable.of(schedule, place)
-    except AttributeError:
+        return [due.at for due in Timetable.of(schedule, place).between(since, until)]
+    except (AttributeError, TypeError):
         came = type(schedule).__name__
         raise ValidationError.of("schedule", f"a schedule expected, {came} came") from None
-    return [due.at for due in timetable.between(since, until)]

@@ -39,11 +39,12 @@ def test_json(read, text, value):
 
 
 def test_ids_stay_themselves_however_many_are_read(read):
-    ids = [uuid4() for _ in range(3 * value_types._KEPT)]
+    ids = [uuid4() for _ in range(3 * value_types._KEPT_IDS)]
     found = read("%s::uuid[]", [str(one) for one in ids * 2])
     assert found == ids * 2
     assert all(type(one) is UUID for one in found)
     assert {one.is_safe for one in found} == {ids[0].is_safe}
+    assert len(value_types._kept_ids) <= value_types._KEPT_IDS
     assert read("NULL::uuid") is None
     assert read("ARRAY[NULL::uuid]") == [None]
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -429,3 +430,19 @@ def test_a_stored_schedule_that_cannot_be_is_refused(changes, field):
     with pytest.raises(ValidationError) as caught:
         occurrences(StoredSchedule(**changes), NEW_YORK, DUE, DUE + DAY)
     assert caught.value.details == {"field": field}
+
+
+@pytest.mark.parametrize("days", [(4,), [4], {4}])
+@pytest.mark.parametrize("length", [DAY, 5 * DAY])
+def test_what_has_the_fields_of_a_schedule_is_one(days, length):
+    """A Peewee model has a list."""
+    schedule = SimpleNamespace(
+        recurrence=Recurrence.WEEKLY,
+        time_of_day=time(8, fold=1),
+        days_of_week=days,
+        start_date=date(2026, 1, 1),
+        end_date=None,
+    )
+    thursday = datetime(2026, 3, 5, tzinfo=UTC)
+    found = occurrences(schedule, "UTC", thursday, thursday + length)
+    assert found == [thursday.replace(hour=8)]

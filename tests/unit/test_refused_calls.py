@@ -3,6 +3,7 @@
 import datetime as dt
 import inspect
 import uuid
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from homethrive_db import (
     NewDoseTaken,
     NewMedication,
     NewSchedule,
+    Recurrence,
     ReminderLedger,
     Repositories,
     UnavailableError,
@@ -19,6 +21,7 @@ from homethrive_db import (
     check_connection,
     create_db,
     encode_dose_id,
+    models,
     occurrences,
 )
 from tests.repositories import by_name
@@ -203,7 +206,24 @@ def test_what_needs_a_database_names_what_came_in_place_of_one(take, what):
     assert caught.value.details == {"field": "db"}
 
 
-@pytest.mark.parametrize("what", [{}, None, "daily"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        {},
+        None,
+        "daily",
+        # As Peewee reads a row: the time as text.
+        models.MedicationSchedule(recurrence="daily", time_of_day="08:00", start_date=DUE.date()),
+        SimpleNamespace(
+            recurrence=Recurrence.DAILY,
+            time_of_day=dt.time(8),
+            days_of_week=None,
+            start_date="2026-01-01",
+            end_date=None,
+        ),
+    ],
+    ids=lambda what: type(what).__name__,
+)
 def test_only_a_schedule_has_occurrences(what):
     with pytest.raises(ValidationError, match=r"schedule: a schedule expected, .* came") as caught:
         occurrences(what, "UTC", DUE, DUE)
