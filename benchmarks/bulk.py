@@ -1,6 +1,6 @@
 """What writes of many rows cost beside other ways to make them, on one connection, by turns.
 
-python -m benchmarks.bulk
+python -m benchmarks.bulk [--prepared]
 """
 
 import io
@@ -146,9 +146,10 @@ def ratio(times: Sequence[float], others: Sequence[float]) -> float:
 
 
 @click.command(help=__doc__.partition("\n")[0])
-def main() -> None:
+@click.option("--prepared", is_flag=True, help="Ours in direct mode.")
+def main(prepared: bool) -> None:
     """Print the ratios."""
-    with filled("small") as (db, households), processors_awake():
+    with filled("small", prepared=prepared) as (db, households), processors_awake():
         for way in (0, 0.0005, ROUND_TRIP):
             with slowed(db, way) if way else nullcontext(db) as reached:
                 times = compare_creations(reached, households, 100)

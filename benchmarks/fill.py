@@ -89,11 +89,11 @@ class Households:
 
 @contextmanager
 def filled(
-    scale: str, url: str | None = None, *, quiet: bool = True
+    scale: str, url: str | None = None, *, quiet: bool = True, prepared: bool = False
 ) -> Iterator[tuple[Database, Households]]:
     """Fill the empty database of a URL, or one of a server that is started for the block."""
     with server_folder() as folder:
-        db = create_db(url or f"embedded://{folder}/data")
+        db = create_db(url or f"embedded://{folder}/data", prepared=prepared)
         try:
             list(migrate(db))
             connection = psycopg2.connect(**db.connect_params)

@@ -52,7 +52,7 @@ class SlowWay:
 
 @contextmanager
 def slowed(near: Database, round_trip: float = ROUND_TRIP) -> Iterator[Database]:
-    """Give the same database, a slow way off."""
+    """Give the same database in the same mode, a slow way off."""
     server = near.connect_params | _address(near)
 
     def connect() -> socket.socket:
@@ -64,7 +64,7 @@ def slowed(near: Database, round_trip: float = ROUND_TRIP) -> Iterator[Database]
 
     way = SlowWay(connect, round_trip)
     parameters = {**server, "host": "127.0.0.1", "port": way.port, "sslmode": "disable"}
-    far = create_db("postgresql://", **parameters)
+    far = create_db("postgresql://", prepared=near.options.prepared, **parameters)
     try:
         yield far
     finally:

@@ -127,8 +127,8 @@ class Database(TransactionalPool):
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
         try:
-            if self.options.prepared:
-                return self._fetch_prepared(statement.prepared(), values)
+            if self.options.prepared and not (text := statement.prepared()).is_batch(values):
+                return self._fetch_prepared(text, values)
             return self._send(statement.compiled(), values)
         except Exception:
             with Translation(nothing_written=statement.is_read or self.in_transaction()):

@@ -7,10 +7,16 @@ a call stays one round trip.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
+_ARRAY = re.compile(r"CAST\(%\((?P<name>\w+)\)s AS \w+\[\]\)")
+
+_BATCH_LENGTH = 8_000
+"""Of an array's text, some two hundred ids: to plan for so many pays for itself."""
 
 # 0A000: "cached plan must not change result type", after a change of the schema.
 # 26000: somebody sent DEALLOCATE or DISCARD.
@@ -27,6 +33,12 @@ class PreparedText:
     body: str
     values: str
     """The values in parentheses, by psycopg2's placeholders."""
+    arrays: tuple[str, ...]
+    """Which of them are arrays."""
+
+    def is_batch(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether an array of *values* is long: the plan that is kept takes it for short."""
+        return any(len(values[name] or ()) > _BATCH_LENGTH for name in self.arrays)
 
     def execute(self, name: str) -> str:
         """Write what executes it, where it is prepared as *name*."""
@@ -49,4 +61,6 @@ class PreparedText:
 
         body = _PLACEHOLDER.sub(numbered, sql)
         values = ", ".join(f"%({parameter})s" for parameter in parameters)
-        return cls(f"homethrive_{next(_numbers)}", body, f" ({values})" if values else "")
+        arrays = tuple({match["name"] for match in _ARRAY.finditer(sql)})
+        name = f"homethrive_{next(_numbers)}"
+        return cls(name, body, f" ({values})" if values else "", arrays)
