@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
+from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence, in_order
 from homethrive_db.doses.records import Settled
 from homethrive_db.doses.recurrence import Due
 from homethrive_db.enums import DoseVerdict
@@ -118,7 +118,7 @@ def judge(
             for row in agenda.unmatched(since, until)
         )
     doses.sort(key=lambda one: BY_TIME(one.dose))
-    unmatched.sort(key=BY_TIME)
+    unmatched.sort(key=in_order(UnmatchedDose))
     return Adherence(
         AdherenceFigures.of(one.verdict for one in doses),
         tuple(_by_medication(doses)),

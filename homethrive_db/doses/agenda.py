@@ -124,16 +124,15 @@ class Agenda:
     def settle(self, dues: Sequence[Due]) -> Settled:
         """Find what was recorded of the doses of some dates."""
         settled = Settled({}, {}, {})
-        days = {at: day for at, day, _ in dues}
-        others = pick(self.taken, days, settled.taken)
-        if len(settled.taken) < len(days):
+        others = pick(self.taken, dues, settled.taken)
+        if len(settled.taken) < len(dues):
             for row in others:
                 day = self.day_of(row.scheduled_for)
                 if day is not None:
                     settled.taken.setdefault(day, row)
                 else:
                     settled.moved.setdefault(self.day_settled_by(row.scheduled_for), row)
-        for skip in pick(self.skips, days, settled.skipped) if self.skips else ():
+        for skip in pick(self.skips, dues, settled.skipped) if self.skips else ():
             settled.skipped.setdefault(self.day_settled_by(skip.scheduled_for), skip)
         return settled
 

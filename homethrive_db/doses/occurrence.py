@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from operator import attrgetter
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from homethrive_db.doses.dose_ids import encode_dose_id
@@ -12,9 +12,6 @@ from homethrive_db.enums import DoseStatus, Recurrence
 
 make = tuple.__new__
 """Makes a named tuple of its fields. Its own constructor is Python: it takes four times as long."""
-
-BY_TIME = attrgetter("scheduled_for", "medication_name", "schedule_id")
-"""The order of doses wherever they are listed for a person, as a key to sort by."""
 
 
 class DoseOccurrence(NamedTuple):
@@ -50,3 +47,14 @@ class DoseOccurrence(NamedTuple):
     def dose_id(self) -> str:
         """The id of the dose, as the Node service makes it."""
         return encode_dose_id(self.schedule_id, self.scheduled_for)
+
+
+def in_order(kind: Any) -> Any:
+    """Give the key by which doses of a *kind*, a named tuple, are sorted to be listed for a person.
+
+    By place: by name it would take twice as long.
+    """
+    return itemgetter(*map(kind._fields.index, ("scheduled_for", "medication_name", "schedule_id")))
+
+
+BY_TIME = in_order(DoseOccurrence)

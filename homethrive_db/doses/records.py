@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.recurrence import Due
 from homethrive_db.doses.stored_dates import read_instant
 from homethrive_db.enums import DoseStatus
 
@@ -58,20 +60,28 @@ class Settled(NamedTuple):
 
 
 _Record = TypeVar("_Record", Taken, Skipped)
+_scheduled_for = itemgetter(0)
 
 
 def pick(
-    records: Sequence[_Record], days: Mapping[datetime, date], found: dict[date, _Record]
+    records: Iterable[_Record], dues: Iterable[Due], found: dict[date, _Record]
 ) -> list[_Record]:
-    """Put the records at the instants of *days* into *found*; gives the others, in their order."""
+    """Put the records at the instants of *dues* into *found*; gives the others, in their order.
+
+    Merged, both in their order: to look an instant up takes its hash, which is slow to compute.
+    """
     others = []
-    for record in records:
-        day = days.get(record[0])
-        if day is None:
-            others.append(record)
+    coming = iter(dues)
+    due = next(coming, None)
+    for record in sorted(records, key=_scheduled_for):
+        at = record[0]
+        while due is not None and due[0] < at:
+            due = next(coming, None)
+        if due is not None and due[0] == at:
+            found[due[1]] = record
         else:
-            found[day] = record
-    return sorted(others, key=_scheduled_for)
+            others.append(record)
+    return others
 
 
 def read_taken(rows: Sequence[Sequence[Any]]) -> list[Taken]:
@@ -92,7 +102,3 @@ def read_taken(rows: Sequence[Sequence[Any]]) -> list[Taken]:
 def read_skips(rows: Iterable[Sequence[Any]]) -> list[Skipped]:
     """Read doses skipped out of JSON; the session may have any zone."""
     return [Skipped(read_instant(due), reason) for due, reason in rows]
-
-
-def _scheduled_for(record: Taken | Skipped) -> datetime:
-    return record.scheduled_for
