@@ -189,9 +189,11 @@ def _from_driver(error: psycopg2.Error, nothing_written: bool) -> HomethriveDbEr
     state = error.pgcode
     if isinstance(error, psycopg2.ProgrammingError) and state is None:
         _, _, keyword = str(error).partition("invalid connection option ")
-        unknown = f"{keyword.strip()} is no option, and no keyword of libpq"
-        other = "the driver does not know a keyword or a type it was given"
-        return ConfigurationError(unknown if keyword else other)
+        return ConfigurationError(
+            f"{keyword.strip()} is no option, and no keyword of libpq"
+            if keyword
+            else "the driver does not know a keyword or a type it was given"
+        )
     code = CONNECTION_LOST if _has_lost(error) else None
     if state is None:  # libpq gives no SQLSTATE when a connection fails or is lost
         return UnavailableError(_first_line(error), code, retryable=nothing_written)

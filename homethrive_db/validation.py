@@ -183,9 +183,8 @@ def window(
 def shard(value: object, field: str = "shard") -> tuple[int, int]:
     """Check which of how many shards is meant: ``(i, n)``, with 0 <= i < n."""
     match value:
-        case (number, count) if type(number) is type(count) is int:
-            if 0 <= number < count <= MAX_SHARDS:
-                return number, count
+        case (number, of) if type(number) is type(of) is int and 0 <= number < of <= MAX_SHARDS:
+            return number, of
     raise ValidationError.of(field, f"(i, n) with 0 <= i < n <= {MAX_SHARDS} expected")
 
 
