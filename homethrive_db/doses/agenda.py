@@ -30,40 +30,41 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-@lru_cache(4096)
+@lru_cache(16_384)
 def _pattern(
-    recurrence: str, time_of_day: str, days: tuple[int, ...] | None
-) -> tuple[Recurrence, time, tuple[int, ...] | None]:
-    """Read what many schedules have in common."""
+    recurrence: str, time_of_day: str, days: tuple[int, ...] | None, zone: str
+) -> tuple[Rhythm, tuple[Recurrence, time, tuple[int, ...] | None, str]]:
+    """Read what many schedules have in common: their rhythm, and what their occurrences tell."""
     kind = _RECURRENCES[recurrence]
     checked = None if days is None else validation.days_of_week(days)
     validation.schedule_days(kind, checked)
-    return kind, time.fromisoformat(time_of_day), checked
+    clock = time.fromisoformat(time_of_day)
+    return Rhythm(find_zone(zone), clock, checked), (kind, clock, checked, zone)
 
 
 class Agenda:
     """One schedule as stored, with its records around a window.
 
-    *row* has the columns ``AGENDA``. Raises ValidationError for a schedule that cannot be, or whose
-    zone is unknown: the Node service may have written what we would refuse.
+    *row* has the columns ``SCHEDULE``, then ``RECIPIENT_ZONE``. Raises ValidationError for a
+    schedule that cannot be, or whose zone is unknown: the Node service may have written what we
+    would refuse.
     """
 
     __slots__ = ("_follows_recipient", "_inactive_at", "_own", "skips", "taken", "told")
 
     def __init__(self, row: Sequence[Any]) -> None:
-        *told, recurrence, time_of_day, days, timezone, recipient_zone, start, end = row[:13]
-        is_active, inactive_at, taken, skips = row[13:17]
+        recurrence, time_of_day, days, timezone, start, end = row[6:12]
+        is_active, inactive_at, taken, skips, recipient_zone = row[12:]
+        zone = recipient_zone if timezone is None else timezone
+        weekdays = None if days is None else tuple(days)
         try:
-            pattern = _pattern(recurrence, time_of_day, None if days is None else tuple(days))
+            rhythm, pattern = _pattern(recurrence, time_of_day, weekdays, zone)
         except TypeError:  # an array of arrays is no key
             raise validation.wrong_days() from None
-        _, clock, weekdays = pattern
-        zone = recipient_zone if timezone is None else timezone
-        rhythm = make(Rhythm, (find_zone(zone), clock, weekdays))
         end_date = None if end is None else read_date(end)
         self._own = Timetable.dated(rhythm, read_date(start), end_date)
         self._follows_recipient = timezone is None
-        self.told: tuple[Any, ...] = (*told, *pattern, zone)
+        self.told: tuple[Any, ...] = (*row[:6], *pattern)
         """The first ten fields of each of its occurrences."""
         self._inactive_at: datetime | None = None
         if not is_active:

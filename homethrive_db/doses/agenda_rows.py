@@ -16,8 +16,8 @@ RECORDS_AROUND = timedelta(hours=26)
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 
 
-def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
-    """List what ``Agenda`` reads, of schedules joined with their medications and care recipients.
+def schedule_columns(since: Any, until: Any) -> tuple[Any, ...]:
+    """List what ``Agenda`` reads but the recipient's zone, of schedules and their medications.
 
     The recorded rows are those from *since* to before *until*, two expressions.
     """
@@ -34,7 +34,7 @@ def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
     return (
         _SCHEDULE.id,
         _MEDICATION.id,
-        models.CareRecipient.id,
+        _MEDICATION.recipient,
         _MEDICATION.name,
         _MEDICATION.instructions,
         _SCHEDULE.dosage_notes,
@@ -42,7 +42,6 @@ def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
         _SCHEDULE.time_of_day,
         _SCHEDULE.days_of_week,
         _SCHEDULE.timezone,
-        models.CareRecipient.timezone,
         # As text: of a mistyped year of five digits psycopg2 makes an error, for all the rows.
         _SCHEDULE.start_date.cast("text"),
         _SCHEDULE.end_date.cast("text"),
@@ -53,10 +52,13 @@ def agenda_columns(since: Any, until: Any) -> tuple[Any, ...]:
     )
 
 
-AGENDA = agenda_columns(
+SCHEDULE = schedule_columns(
     param("records_since", "timestamptz"), param("records_until", "timestamptz")
 )
 """The same for a window that ``records_window`` binds."""
+
+RECIPIENT_ZONE = models.CareRecipient.timezone
+"""The last column of an agenda's row."""
 
 
 def records_window(

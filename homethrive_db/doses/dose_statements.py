@@ -7,14 +7,14 @@ from typing import Any
 from peewee import fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda_rows import AGENDA
+from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
 
-_REACHED = reached_schedules(_SCHEDULE.select(*AGENDA), param("user_id"))
+_REACHED = reached_schedules(_SCHEDULE.select(*SCHEDULE, RECIPIENT_ZONE), param("user_id"))
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
 
 _OF_RECIPIENT = _REACHED.where(models.Medication.recipient == param("recipient_id"))

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 from homethrive_db import validation
 from homethrive_db.database import Database, Row
 from homethrive_db.doses.agenda import read_agenda
-from homethrive_db.doses.contacts import RecentContacts
 from homethrive_db.doses.feed_by_clock import clock_pages
 from homethrive_db.doses.feed_by_recipient import recipient_pages
 from homethrive_db.doses.feed_cursor import Cursor, feed_text, read_cursor
 from homethrive_db.doses.feed_occurrence import FeedOccurrence
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
-from homethrive_db.doses.feed_rows import ID
+from homethrive_db.doses.feed_recipients import RecentRecipients
+from homethrive_db.doses.feed_rows import ID, RECIPIENT_ID
 from homethrive_db.doses.feed_window import FeedWindow, Shard
-from homethrive_db.doses.occurrence import DoseOccurrence, make
+from homethrive_db.doses.occurrence import make
 from homethrive_db.errors import ValidationError
 
-PAGE_SIZE = 1_000
+PAGE_SIZE = 2_000
 """How many doses are read ahead, about."""
 
 _LONG = timedelta(hours=12)
@@ -49,8 +49,9 @@ class DoseFeed:
     without one come last), then by local time of day, schedule and instant; longer ones by
     recipient, schedule and instant. Little more is held than a page of about *page_size* doses.
     Outside of a block each statement borrows a connection, and none is kept in between. What a dose
-    holds is as of when its page was read; contacts may be a minute older. A schedule that cannot
-    be, or whose zone is unknown, is logged once with its id, and left out.
+    holds is as of when its page was read; the recipient's zone and name, and the contacts, may be a
+    minute older. A schedule that cannot be, or whose zone is unknown, is logged once with its id,
+    and left out.
 
     *shard* is ``(i, n)``: of *n* workers that share the recipients, this is number *i*, from 0.
     *after* is the ``cursor`` of a dose of the same feed, window and shard: it goes on behind that
@@ -118,42 +119,41 @@ class DoseFeed:
     def _occurrences(
         self, window: FeedWindow, name: str, order: _Order, after: Cursor | None
     ) -> Iterator[FeedOccurrence]:
-        """Give the doses of the window behind a cursor, contacts with a statement a page."""
-        recent = RecentContacts(self._db, kept=order.scatters_recipients)
-        place_of = order.place.of
-        for doses, rows in self._pages(window, order, after):
-            contacts = recent.of([dose.recipient_id for dose in doses])
-            for dose, row in zip(doses, rows, strict=True):
-                whom = contacts[dose.recipient_id.int]
-                yield make(FeedOccurrence, (dose, row[-1], whom, name, place_of(row)))
+        """Give the doses of the window behind a cursor, their recipients a statement a page."""
+        since, until, _ = window
+        recent = RecentRecipients(self._db, kept=order.scatters_recipients)
+        for page in self._pages(window, order, after):
+            recipients = recent.of([row[RECIPIENT_ID] for row in page])
+            for row in page:
+                recipient = recipients.get(row[RECIPIENT_ID].int)
+                if recipient is None:  # deleted meanwhile, with all schedules
+                    continue
+                zone, display_name, contacts = recipient
+                agenda = read_agenda((*row, zone))
+                if agenda is None:
+                    continue
+                place = order.place.of(row)
+                passed = None
+                if after and row[ID] == after.place.schedule_id:
+                    passed = after.scheduled_for
+                for dose in agenda.unsettled(since, until):
+                    if passed is None or dose.scheduled_for > passed:
+                        yield make(FeedOccurrence, (dose, display_name, contacts, name, place))
 
     def _pages(
         self, window: FeedWindow, order: _Order, after: Cursor | None
-    ) -> Iterator[tuple[list[DoseOccurrence], list[Row]]]:
-        """Give the doses of the window behind a cursor in pages, and the row of each.
-
-        In two lists: pairs would be as much work again for the garbage collector.
-        """
-        since, until, _ = window
-        if since >= until:
+    ) -> Iterator[list[Row]]:
+        """Read the schedules of the window from a cursor on, small pages together."""
+        if window.since >= window.until:
             return
         limit = max(1, self._page_size // (window.length.days or 1))
-        doses: list[DoseOccurrence] = []
         rows: list[Row] = []
         for page in order.pages(self._db, window, after and after.place, limit):
-            for row in page:
-                agenda = read_agenda(row)
-                if agenda is None:
-                    continue
-                found = agenda.unsettled(since, until)
-                if after and row[ID] == after.place.schedule_id:
-                    found = [dose for dose in found if dose.scheduled_for > after.scheduled_for]
-                doses += found
-                rows += [row] * len(found)
-            if len(doses) >= self._page_size // 2:
-                yield doses, rows
-                doses, rows = [], []
-        yield doses, rows
+            rows += page
+            if len(rows) >= limit // 2:
+                yield rows
+                rows = []
+        yield rows
 
 
 def _checked(shard: tuple[int, int] | None) -> Shard | None:

@@ -10,9 +10,10 @@ from peewee import SQL, Select, Tuple, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database, Row
+from homethrive_db.doses.agenda_rows import SCHEDULE
 from homethrive_db.doses.feed_followers import follower_places
 from homethrive_db.doses.feed_places import ClockPlace, Position, behind, start_of
-from homethrive_db.doses.feed_rows import ID, ROW, TIME_OF_DAY, joined
+from homethrive_db.doses.feed_rows import ID, TIME_OF_DAY
 from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.doses.local_windows import WHOLE_DAY, Span, local_spans
 from homethrive_db.statements import (
@@ -25,7 +26,11 @@ from homethrive_db.statements import (
     statement,
 )
 
-_SCHEDULE, _RECIPIENT = models.MedicationSchedule, models.CareRecipient
+_MOST = 1_000
+"""A larger page PostgreSQL would read with parallel workers, whose start costs more than that."""
+
+_SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
+_RECIPIENT = models.CareRecipient
 
 
 def _zones() -> Statement:
@@ -53,7 +58,8 @@ def _page(*, is_sharded: bool) -> Statement:
     """Select the next schedules of a span."""
     place = (_SCHEDULE.time_of_day, _SCHEDULE.id)
     return statement(
-        joined(_SCHEDULE.select(*ROW))
+        _SCHEDULE.select(*SCHEDULE)
+        .join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
         .where(
             _SCHEDULE.timezone == param("zone"),
             _SCHEDULE.time_of_day < param("until_time"),
@@ -76,8 +82,14 @@ def _page_of() -> Statement:
     """Select schedules by their places; one that has moved meanwhile is not there."""
     page = input_rows("page", time_of_day="text", id="uuid")
     is_there = _SCHEDULE.timezone.is_null() & (_SCHEDULE.time_of_day == page.c.time_of_day)
-    schedules = Select((page,), ROW).join(_SCHEDULE, on=_SCHEDULE.id == page.c.id)
-    return statement(joined(schedules).where(is_there).order_by(page.c.position).with_cte(page))
+    return statement(
+        Select((page,), SCHEDULE)
+        .join(_SCHEDULE, on=_SCHEDULE.id == page.c.id)
+        .join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
+        .where(is_there)
+        .order_by(page.c.position)
+        .with_cte(page)
+    )
 
 
 _PAGE_OF = _page_of()
@@ -87,6 +99,7 @@ def clock_pages(
     db: Database, window: FeedWindow, after: ClockPlace | None, limit: int
 ) -> Iterator[list[Row]]:
     """Read the schedules that may have doses in the window, from a place on, page by page."""
+    limit = min(limit, _MOST)
     own, followed = _zones_in_use(db)
     for span in local_spans(own, window.since, window.until):
         yield from _span_pages(db, window, span, start_of(span, after), limit)

@@ -8,22 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from peewee import SQL, NodeList, fn
-
 from homethrive_db import models
 from homethrive_db.database import Database, Row
+from homethrive_db.doses.agenda_rows import SCHEDULE
 from homethrive_db.doses.feed_places import FIRST_ID, LAST_ID, RecipientPlace
-from homethrive_db.doses.feed_rows import ROW
 from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
 from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
-_RECIPIENT = models.CareRecipient
-
-# Of one element: an equality would have PostgreSQL merge all recipients with the medications, from
-# the first on. Bounds of both would mend that, but it takes them for independent: towards the end
-# of the table it would expect few rows, and read and sort all that are left for each page.
-_THE_RECIPIENT = NodeList((SQL("ARRAY["), _MEDICATION.recipient, SQL("]")))
 
 
 def _page(*, is_sharded: bool) -> Statement:
@@ -33,9 +25,8 @@ def _page(*, is_sharded: bool) -> Statement:
         _SCHEDULE.id < param("schedule_id", "uuid")
     )
     return statement(
-        _MEDICATION.select(*ROW)
+        _MEDICATION.select(*SCHEDULE)
         .join(_SCHEDULE, on=_SCHEDULE.medication == _MEDICATION.id)
-        .join(_RECIPIENT, on=_RECIPIENT.id == fn.ANY(_THE_RECIPIENT))
         .where(
             _MEDICATION.recipient >= recipient_id,
             ~is_past,

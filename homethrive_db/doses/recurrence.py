@@ -168,7 +168,7 @@ def _dues(
     return inside
 
 
-_kept_dues = lru_cache(8_192)(_dues)  # a worker asks the same of many schedules
+_kept_dues = lru_cache(16_384)(_dues)  # a worker asks the same of many schedules
 
 
 def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:

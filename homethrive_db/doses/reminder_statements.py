@@ -10,7 +10,7 @@ from typing import Any
 from peewee import CTE, SQL, Case, Cast, Select, fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda_rows import RECORDS_AROUND, agenda_columns
+from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, RECORDS_AROUND, schedule_columns
 from homethrive_db.repositories.access import accessible_to
 from homethrive_db.statements import Statement, input_rows, param, statement
 
@@ -156,7 +156,8 @@ def _claim() -> Statement:
                 models.User.email,
                 _RECIPIENT.user,
                 _RECIPIENT.display_name,
-                *agenda_columns(due - _AROUND, due + _AROUND),
+                *schedule_columns(due - _AROUND, due + _AROUND),
+                RECIPIENT_ZONE,
             ),
         )
         .join(_SCHEDULE, on=_SCHEDULE.id == claimed.c.schedule_id)

@@ -39,12 +39,12 @@ def row(
     skipped = [[at.isoformat(), "ill"] for at in skips]
     fields = {
         "recurrence": "daily", "time_of_day": time_of_day, "days": None, "zone": zone,
-        "recipient_zone": recipient_zone, "start": date(2025, 1, 1), "end": None,
+        "start": date(2025, 1, 1), "end": None,
         "is_active": True, "inactive_at": None, **values,
     }  # fmt: skip
     told = (ID, uuid4(), uuid4(), "Aspirin", None, None)
     texts = (one.isoformat() if isinstance(one, date) else one for one in fields.values())
-    return (*told, *texts, rows or None, skipped or None)
+    return (*told, *texts, rows or None, skipped or None, recipient_zone)
 
 
 def at(day, clock, zone):

@@ -32,7 +32,7 @@ from homethrive_db import (
     create_db,
     occurrences,
 )
-from homethrive_db.doses import agenda, contacts, feed_followers, recurrence
+from homethrive_db.doses import agenda, feed_followers, feed_recipients, recurrence
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NOON = datetime(2025, 6, 4, 12, tzinfo=UTC)
@@ -467,6 +467,24 @@ def test_nobody_is_to_be_told_where_nobody_is_known(homethrive_db, homethrive_fa
     assert contacts_of(feed) == ()
 
 
+def test_a_recipient_deleted_after_the_page_was_read_has_no_doses(
+    homethrive_db, homethrive_factory, feed, monkeypatch
+):
+    gone, stays = at_noon(homethrive_factory), at_noon(homethrive_factory)
+    find_recipients = feed_recipients._find_recipients
+
+    def find_after_a_deletion(db, recipient_ids):
+        db.execute_own(
+            "DELETE FROM care_recipients USING medications"
+            " WHERE care_recipients.id = recipient_id AND medications.id = %s",
+            (gone.medication_id,),
+        )
+        return find_recipients(db, recipient_ids)
+
+    monkeypatch.setattr(feed_recipients, "_find_recipients", find_after_a_deletion)
+    assert schedule_ids(feed.due(NOON, NOON + MINUTE)) == [stays.id]
+
+
 def test_what_cannot_be_is_reported_once_and_the_others_go_on(
     homethrive_db, homethrive_factory, feed, caplog, monkeypatch
 ):
@@ -636,7 +654,7 @@ def watched(crowd):
 
 
 def test_a_page_is_two_statements_and_no_more(watched):
-    """One for the schedules, one for the contacts that are not known yet; no transaction."""
+    """One for the schedules, one for the recipients that are not known yet; no transaction."""
     db = watched()
     found = sum(1 for _ in DoseFeed(db, page_size=500).due(NOON, NOON + 15 * MINUTE))
     spans = 50
@@ -679,10 +697,14 @@ def test_behind_a_proxy_every_statement_is_short(watched, crowd):
 def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     """What is kept for all feeds has bounds of its own."""
     monkeypatch.setattr(feed_followers, "KEYS", 500)
-    monkeypatch.setattr(contacts, "KEPT", 500)
-    for name in ("_kept_dues", "_kept_daily", "_offset_of"):
-        kept = lru_cache(500)(getattr(recurrence, name).__wrapped__)
-        monkeypatch.setattr(recurrence, name, kept)
+    monkeypatch.setattr(feed_recipients, "KEPT", 500)
+    for module, name in (
+        (agenda, "_pattern"),
+        (recurrence, "_kept_dues"),
+        (recurrence, "_kept_daily"),
+        (recurrence, "_offset_of"),
+    ):
+        monkeypatch.setattr(module, name, lru_cache(500)(getattr(module, name).__wrapped__))
     db = create_db(crowd)
     feed = DoseFeed(db, page_size=100)
     list(islice(feed.due(NOON, NOON + length), 500))  # compiles, and fills what is kept
@@ -696,15 +718,15 @@ def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
 
 
 @pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
-def test_contacts_are_read_once_and_kept_where_recipients_come_again(crowd, monkeypatch, length):
+def test_recipients_are_read_once_and_kept_where_they_come_again(crowd, monkeypatch, length):
     asked = []
 
     def ask(db, recipient_ids):
         asked.append(list(recipient_ids))
-        return list_contacts(db, recipient_ids)
+        return find_recipients(db, recipient_ids)
 
-    list_contacts = contacts._list_contacts
-    monkeypatch.setattr(contacts, "_list_contacts", ask)
+    find_recipients = feed_recipients._find_recipients
+    monkeypatch.setattr(feed_recipients, "_find_recipients", ask)
     db = create_db(crowd)
     for _ in DoseFeed(db, page_size=90).due(NOON, NOON + length):
         pass
@@ -768,6 +790,5 @@ def test_a_page_by_recipient_reads_their_index_in_its_order(watched, options, le
             (sort,) = [one for one in plan if one["Node Type"] == "Incremental Sort"]
             assert len(sort["Presorted Key"]) == 1
             read = {one["Relation Name"]: one for one in plan if "Relation Name" in one}
-            assert "id = " in read["care_recipients"]["Index Cond"]
             assert "recipient_id >= " in read["medications"]["Index Cond"]
             assert "medication_id = " in read["medication_schedules"]["Index Cond"]

@@ -1,10 +1,10 @@
-"""Whom to tell of the doses of a care recipient: themselves or their creator, and caregivers."""
+"""The care recipients of a feed: their zones, and whom to tell of their doses."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from peewee import JOIN, SQL, Case, Select, Value, fn
@@ -17,28 +17,43 @@ from homethrive_db.enums import AccessStatus, ContactRole
 from homethrive_db.statements import Statement, array, array_bytes, input_rows, portions, statement
 
 KEPT = 10_000
-"""Of how many recipients contacts are kept, about."""
+"""How many recipients are kept, about."""
 
 KEPT_SECONDS = 60.0
 
 _RECIPIENT, _ACCESS, _USER = models.CareRecipient, models.CaregiverAccess, models.User
 
 
-def _contacts() -> Statement:
-    """Select the contacts of some recipients, each one's in their order.
+class FeedRecipient(NamedTuple):
+    """What the doses of a care recipient have in common."""
+
+    zone: str
+    display_name: str
+    contacts: tuple[Contact, ...]
+    """First the recipient, where they sign in, else who created the profile; then the approved
+    caregivers, by when they got their access."""
+
+
+def _recipients() -> Statement:
+    """Select care recipients, a row for each contact, in their order; one where there is none.
 
     Lateral, or PostgreSQL reads whole tables from a thousand recipients on.
     """
     asked = input_rows("asked", recipient_id="uuid")
+    people = _people()
     own: Any = _RECIPIENT.alias("own")
     own_name = own.select(own.display_name).where(own.user == _USER.clerk_user_id)
-    people = _people()
-    shown = (fn.COALESCE(own_name, _USER.display_name), _USER.email)
+    name = Case(
+        None,
+        [(people.c.role == ContactRole.RECIPIENT, _RECIPIENT.display_name)],
+        default=fn.COALESCE(own_name, _USER.display_name),
+    )
+    contact = (people.c.user_id, people.c.role, name, _USER.email)
     return statement(
-        Select((asked,), (asked.c.position, people.c.user_id, people.c.role, *shown))
+        Select((asked,), (asked.c.position, _RECIPIENT.timezone, _RECIPIENT.display_name, *contact))
         .join(_RECIPIENT, on=_RECIPIENT.id == asked.c.recipient_id)
         .join(people, JOIN.LEFT_LATERAL, on=SQL("true"))
-        .join(_USER, on=_USER.clerk_user_id == people.c.user_id)
+        .join(_USER, JOIN.LEFT_OUTER, on=_USER.clerk_user_id == people.c.user_id)
         .order_by(people.c.since.asc(nulls="first"), people.c.access_id)
         .with_cte(asked)
     )
@@ -64,47 +79,44 @@ def _people() -> Any:
     return first.union_all(caregivers).alias("people")
 
 
-_CONTACTS = _contacts()
+_RECIPIENTS = _recipients()
 
 _ROLES = {str(role): role for role in ContactRole}
 
 
-class RecentContacts:
-    """Contacts, read once for the doses of a recipient that follow each other in a feed.
+class RecentRecipients:
+    """Care recipients, read once for the doses that follow each other in a feed.
 
     They are as old as a minute at most; where none are *kept*, of one page only. Found by the
-    number of the recipient's id: to hash a UUID, and to compare it, is Python.
+    number of their id: to hash a UUID, and to compare it, is Python.
     """
 
     def __init__(self, db: Database, *, kept: bool) -> None:
         self._db = db
         self._most = KEPT if kept else 0
-        self._known: dict[int, tuple[Contact, ...]] = {}
+        self._known: dict[int, FeedRecipient] = {}
         self._since = 0.0
 
-    def of(self, recipient_ids: Iterable[UUID]) -> dict[int, tuple[Contact, ...]]:
-        """Give the contacts of each care recipient, and perhaps of others."""
+    def of(self, recipient_ids: Iterable[UUID]) -> dict[int, FeedRecipient]:
+        """Give the care recipients that are there, and perhaps others."""
         now = time.monotonic()
         if len(self._known) > self._most or now - self._since > KEPT_SECONDS:
             self._known, self._since = {}, now
         asked = {one.int: one for one in recipient_ids}
         if unknown := [one for number, one in asked.items() if number not in self._known]:
-            self._known |= _list_contacts(self._db, unknown)
+            self._known |= _find_recipients(self._db, unknown)
         return self._known
 
 
-def _list_contacts(db: Database, recipient_ids: Sequence[UUID]) -> dict[int, tuple[Contact, ...]]:
-    """Give the contacts of each care recipient.
-
-    First the recipient, where they sign in, else who created the profile; then the approved
-    caregivers, by when they got their access. One statement; behind a proxy, as many as it takes.
-    """
-    found: dict[int, tuple[Contact, ...]] = {one.int: () for one in recipient_ids}
-    for portion in portions(db, _CONTACTS, recipient_ids, array_bytes):
-        for position, user_id, role, name, email in db.rows(
-            _CONTACTS, {"recipient_id": array(portion)}
+def _find_recipients(db: Database, recipient_ids: Sequence[UUID]) -> dict[int, FeedRecipient]:
+    """Find care recipients. One statement; behind a proxy, as many as it takes."""
+    found: dict[int, FeedRecipient] = {}
+    for portion in portions(db, _RECIPIENTS, recipient_ids, array_bytes):
+        for position, zone, name, user_id, role, *told in db.rows(
+            _RECIPIENTS, {"recipient_id": array(portion)}
         ):
-            found[portion[position - 1].int] += (
-                make(Contact, (user_id, _ROLES[role], name, email)),
-            )
+            number = portion[position - 1].int
+            before = found[number].contacts if number in found else ()
+            more = (make(Contact, (user_id, _ROLES[role], *told)),) if user_id else ()
+            found[number] = make(FeedRecipient, (zone, name, before + more))
     return found
