@@ -58,18 +58,19 @@ def beginning(day: date, zone: str) -> datetime:
     return begins
 
 
-_reported: set[UUID] = set()
-
-
 def report_unknown(zone: str, schedule_id: UUID) -> None:
     """Log a schedule whose zone is not known, the first time it is met."""
-    if _known(zone) is None and schedule_id not in _reported:
-        _reported.add(schedule_id)
-        _logger.warning(
-            "schedule %s has an unknown time zone; its days are counted in UTC, and taken to begin "
-            "a day early",
-            schedule_id,
-        )
+    if _known(zone) is None:
+        _report(schedule_id)
+
+
+@cache
+def _report(schedule_id: UUID) -> None:
+    _logger.warning(
+        "schedule %s has an unknown time zone; its days are counted in UTC, and taken to begin "
+        "a day early",
+        schedule_id,
+    )
 
 
 def _known(name: str) -> ZoneInfo | None:

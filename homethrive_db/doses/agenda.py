@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -194,15 +194,11 @@ def read_agenda(row: Sequence[Any]) -> Agenda | None:
     try:
         return Agenda(row)
     except ValidationError as error:
-        report_broken(row[0], error)
+        _report(row[0], error.message)
         return None
 
 
-_reported: set[UUID] = set()
-
-
-def report_broken(schedule_id: UUID, error: ValidationError) -> None:
-    """Log a schedule that cannot be, the first time it is met."""
-    if schedule_id not in _reported:
-        _reported.add(schedule_id)
-        logger.warning("schedule %s is left out: %s", schedule_id, error.message)
+@cache
+def _report(schedule_id: UUID, why: str) -> None:
+    """Log a schedule that cannot be; once, since it is met at each pass."""
+    logger.warning("schedule %s is left out: %s", schedule_id, why)

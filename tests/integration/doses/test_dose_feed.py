@@ -486,10 +486,9 @@ def test_a_recipient_deleted_after_the_page_was_read_has_no_doses(
 
 
 def test_what_cannot_be_is_reported_once_and_the_others_go_on(
-    homethrive_db, homethrive_factory, feed, caplog, monkeypatch
+    homethrive_db, homethrive_factory, feed, caplog
 ):
     """Also where the window is far from any time or date that it is set for."""
-    monkeypatch.setattr(agenda, "_reported", set())
     sound = at_noon(homethrive_factory)
     broken = [at_noon(homethrive_factory) for _ in range(4)]
     away, dayless, ended, homeless = (str(one.id) for one in broken)

@@ -361,7 +361,7 @@ def test_a_claim_is_empty_only_where_nothing_is_to_be_had(home):
 
 
 def test_a_schedule_that_cannot_be_is_logged_once_with_its_id_alone(home, caplog):
-    agenda._reported.clear()
+    agenda._report.cache_clear()
     home.enqueue(users=("owner", "carer"))
     break_it(home)
     assert home.claim() == []
