@@ -23,13 +23,8 @@ _BEFORE_ALL = ("-infinity", UUID(int=0))
 
 def page(query: Any, at: Field, id: Field) -> Any:
     """Make of *query* a page: rows after a key in the order of *at* and *id*, so many at most."""
-    after_at = param("after_at", "timestamptz")
-    after = Tuple(after_at, param("after_id", "uuid"))
-    return (
-        query.where(at >= after_at, Tuple(at, id) > after)
-        .order_by(at, id)
-        .limit(param("page_size", "integer"))
-    )
+    after = Tuple(param("after_at", "timestamptz"), param("after_id", "uuid"))
+    return query.where(Tuple(at, id) > after).order_by(at, id).limit(param("page_size", "integer"))
 
 
 def read_pages(
