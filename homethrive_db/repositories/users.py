@@ -47,7 +47,7 @@ _UPDATE_ROLES = statement(
 
 
 @cache
-def _upsert(fields: tuple[str, ...]) -> Statement:
+def _upsert(fields: frozenset[str]) -> Statement:
     """Insert a user, or set *fields* and no others of the one that is there."""
     return statement(
         models.User.insert(
@@ -84,7 +84,7 @@ class UserRepository:
         """
         checked = validation.changes(validation.USER_PROFILE, profile)
         user = self._db.first(
-            _upsert(tuple(checked)), User, clerk_user_id=_checked(clerk_user_id), **checked
+            _upsert(frozenset(checked)), User, clerk_user_id=_checked(clerk_user_id), **checked
         )
         return _found(user)
 
