@@ -18,7 +18,7 @@ from homethrive_db.cli.program import database, main
 if TYPE_CHECKING:
     from homethrive_db.doses.stored_zones import UnknownZone
     from homethrive_db.doses.zone_check import ListedZoneless, ZoneCheck
-    from homethrive_db.doses.zones import Copy, ZoneDifference
+    from homethrive_db.doses.zone_copies import Copy, ZoneDifference
 
 _MINUTE = "%Y-%m-%d %H:%M"
 

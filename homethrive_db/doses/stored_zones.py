@@ -19,7 +19,7 @@ from peewee import SQL, Cast, Select, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database
-from homethrive_db.doses.zones import engine_zone
+from homethrive_db.doses.zone_copies import engine_zone
 from homethrive_db.local_days import NODE_ZONE
 from homethrive_db.statements import (
     Statement,

@@ -13,7 +13,7 @@ from homethrive_db.doses.stored_zones import (
     unknown_zones,
     zones_in_use,
 )
-from homethrive_db.doses.zones import (
+from homethrive_db.doses.zone_copies import (
     Copy,
     ZoneDifference,
     differences,

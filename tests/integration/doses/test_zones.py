@@ -12,9 +12,9 @@ import psycopg2
 import pytest
 
 from homethrive_db import ConfigurationError, NewDoseTaken, Repositories, create_db
-from homethrive_db.doses import zones
+from homethrive_db.doses import zone_copies
 from homethrive_db.doses.stored_zones import count_zoneless, fix_zones
-from homethrive_db.doses.zones import Change, Stretch, differences, server_timelines, timeline
+from homethrive_db.doses.zone_copies import Change, Stretch, differences, server_timelines, timeline
 from homethrive_db.enums import DoseStatus
 from homethrive_db.migrate import migrate
 from homethrive_db.testing.factories import Factory
@@ -148,7 +148,7 @@ def test_copies_that_lack_a_zone_are_told(empty_db, system_files, monkeypatch):
     system_files(Europe__London="Europe/London")
     (found,) = differences(empty_db, ["Europe/London", "Europe/Paris"], SINCE, UNTIL)
     assert (found.zone, found.stretches, found.lacking) == ("Europe/Paris", (), ("system",))
-    monkeypatch.setattr(zones, "engine_zone", lambda _: "Europe/London")
+    monkeypatch.setattr(zone_copies, "engine_zone", lambda _: "Europe/London")
     (found,) = differences(empty_db, ["Of/TheFuture"], SINCE, UNTIL)
     assert found.lacking == ("server",)
 
