@@ -38,9 +38,17 @@ def find_zone(name: str) -> ZoneInfo:
     return ZoneInfo(validation.zone(name, "zone"))
 
 
+def known_zone(name: str) -> ZoneInfo | None:
+    """Find a zone; None where the name is not one."""
+    try:
+        return find_zone(name)
+    except ValidationError:
+        return None
+
+
 def today(zone: str, now: datetime) -> date:
     """Tell the date at *now* in *zone*; in UTC where the zone is not known."""
-    return now.astimezone(_known(zone) or UTC).date()
+    return now.astimezone(known_zone(zone) or UTC).date()
 
 
 def beginning(day: date, zone: str) -> datetime:
@@ -48,7 +56,7 @@ def beginning(day: date, zone: str) -> datetime:
 
     Where the zone is not known, an instant that comes before it in all of them.
     """
-    place = _known(zone)
+    place = known_zone(zone)
     if place is None:
         return datetime.combine(day, time.min, UTC) - _DAY
     begins = datetime.combine(day, time.min, place).astimezone(UTC)
@@ -60,7 +68,7 @@ def beginning(day: date, zone: str) -> datetime:
 
 def report_unknown(zone: str, schedule_id: UUID) -> None:
     """Log a schedule whose zone is not known, the first time it is met."""
-    if _known(zone) is None:
+    if known_zone(zone) is None:
         _report(schedule_id)
 
 
@@ -71,10 +79,3 @@ def _report(schedule_id: UUID) -> None:
         "a day early",
         schedule_id,
     )
-
-
-def _known(name: str) -> ZoneInfo | None:
-    try:
-        return find_zone(name)
-    except ValidationError:
-        return None

@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
+from homethrive_db.doses.agenda import Agenda
 from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence, in_order
 from homethrive_db.doses.records import Settled
 from homethrive_db.doses.recurrence import Due
 from homethrive_db.enums import DoseVerdict
-
-if TYPE_CHECKING:  # the ports, which have these types too, are free of Peewee
-    from homethrive_db.doses.agenda import Agenda
 
 GRACE = timedelta(hours=1)
 """How long after it was due a dose may be taken unless told otherwise."""

@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.occurrence import DoseOccurrence, make
+from homethrive_db.doses.named_tuples import make
+from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Rhythm, Timetable
 from homethrive_db.doses.stored_dates import read_date, read_instant
@@ -23,14 +24,14 @@ from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import NODE_ZONE, find_zone
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _SCHEDULED = (DoseStatus.SCHEDULED, None, None, None)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECURRENCES = {str(one): one for one in Recurrence}
 
 
-@lru_cache(16_384)
+@lru_cache(8_192)
 def _pattern(
     recurrence: str, time_of_day: str, days: tuple[int, ...] | None, zone: str
 ) -> tuple[Rhythm, tuple[Recurrence, time, tuple[int, ...] | None, str]]:
@@ -45,7 +46,7 @@ def _pattern(
 class Agenda:
     """One schedule as stored, with its records around a window.
 
-    *row* has the columns ``SCHEDULE``, then ``RECIPIENT_ZONE``. Raises ValidationError for a
+    *row* has ``SCHEDULE_COLUMNS``, then ``RECIPIENT_ZONE``. Raises ValidationError for a
     schedule that cannot be, or whose zone is unknown: the Node service may have written what we
     would refuse.
     """
@@ -70,7 +71,9 @@ class Agenda:
         if not is_active:
             self._inactive_at = _LONG_AGO if inactive_at is None else read_instant(inactive_at)
         self.taken = read_taken(taken) if taken else []
+        """The rows of doses taken around the window."""
         self.skips = read_skips(skips) if skips else []
+        """Those of doses skipped."""
 
     def between(self, since: datetime, until: datetime) -> Sequence[Due]:
         """List the doses due from *since* to before *until*; none after ``inactive_at``."""
@@ -201,4 +204,4 @@ def read_agenda(row: Sequence[Any]) -> Agenda | None:
 @cache
 def _report(schedule_id: UUID, why: str) -> None:
     """Log a schedule that cannot be; once, since it is met at each pass."""
-    logger.warning("schedule %s is left out: %s", schedule_id, why)
+    _logger.warning("schedule %s is left out: %s", schedule_id, why)

@@ -52,13 +52,32 @@ def schedule_columns(since: Any, until: Any) -> tuple[Any, ...]:
     )
 
 
-SCHEDULE = schedule_columns(
+SCHEDULE_COLUMNS = schedule_columns(
     param("records_since", "timestamptz"), param("records_until", "timestamptz")
 )
-"""The same for a window that ``records_window`` binds."""
+"""The columns of an agenda's row up to the last; its records are those that ``records_window``
+binds."""
 
 RECIPIENT_ZONE = models.CareRecipient.timezone
 """The last column of an agenda's row."""
+
+ID_AT, RECIPIENT_ID_AT, TIME_OF_DAY_AT, ZONE_AT = (
+    next(at for at, one in enumerate(SCHEDULE_COLUMNS) if one is column)  # == makes an expression
+    for column in (_SCHEDULE.id, _MEDICATION.recipient, _SCHEDULE.time_of_day, _SCHEDULE.timezone)
+)
+"""Where a row has what the orders of feeds go by."""
+
+
+def _touches_days() -> Any:
+    within = (_SCHEDULE.start_date <= param("last_day", "date")) & (
+        _SCHEDULE.end_date.is_null() | (_SCHEDULE.end_date >= param("first_day", "date"))
+    )
+    return within | (_SCHEDULE.end_date < _SCHEDULE.start_date)
+
+
+TOUCHES_DAYS = _touches_days()
+"""Holds for schedules whose dates touch those that ``days_around`` binds, and for those that cannot
+be, to be reported."""
 
 
 def records_window(

@@ -23,7 +23,7 @@ class Dose:
         self._agenda = agenda
         is_recorded = any(row[0] == key.scheduled_for for row in (*agenda.taken, *agenda.skips))
         if not is_recorded and agenda.day_of(key.scheduled_for) is None:
-            raise no_such_dose()
+            raise _no_such_dose()
         self._due = agenda.due_settled_by(key.scheduled_for)
         day = self._due.day
         self.instants = agenda.instants_of(day)
@@ -39,13 +39,13 @@ class Dose:
         Raises ValidationError (``NO_SUCH_DOSE``) where the date has no dose any more.
         """
         if not self.instants:
-            raise no_such_dose()
+            raise _no_such_dose()
         at = self.key.scheduled_for
         return at if at in self.instants else self.instants[0]
 
     @property
     def scheduled_for(self) -> datetime:
-        """When it is due, in the zone of the schedule."""
+        """When it is due, in UTC: our own instant, not the Node service's."""
         return self._due.at
 
     @property
@@ -75,7 +75,7 @@ class Dose:
         return occurrence
 
 
-def no_such_dose() -> ValidationError:
+def _no_such_dose() -> ValidationError:
     """Make the error for an id that is no dose of its schedule."""
     return ValidationError(
         "dose_id: the schedule has no dose at that instant", "NO_SUCH_DOSE", {"field": "dose_id"}

@@ -7,26 +7,21 @@ from typing import Any
 from peewee import fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE
+from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE_COLUMNS, TOUCHES_DAYS
 from homethrive_db.repositories.access import reached_schedules
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
 
-_REACHED = reached_schedules(_SCHEDULE.select(*SCHEDULE, RECIPIENT_ZONE), param("user_id"))
+_REACHED = reached_schedules(_SCHEDULE.select(*SCHEDULE_COLUMNS, RECIPIENT_ZONE), param("user_id"))
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
 
 _OF_RECIPIENT = _REACHED.where(models.Medication.recipient == param("recipient_id"))
 # All of them: one that has no dose in the window any more may have rows there.
 HISTORY = statement(_OF_RECIPIENT)
 
-_IN_WINDOW = _OF_RECIPIENT.where(
-    _SCHEDULE.start_date <= param("last_day", "date"),
-    _SCHEDULE.end_date.is_null()
-    | (_SCHEDULE.end_date >= param("first_day", "date"))
-    | (_SCHEDULE.end_date < _SCHEDULE.start_date),  # to be logged
-)
+_IN_WINDOW = _OF_RECIPIENT.where(TOUCHES_DAYS)
 LIST_ALL = statement(_IN_WINDOW)
 
 # One that becomes inactive later is still to be taken until then.

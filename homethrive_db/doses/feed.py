@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 from homethrive_db import validation
 from homethrive_db.database import Database, Row
 from homethrive_db.doses.agenda import read_agenda
+from homethrive_db.doses.agenda_rows import ID_AT, RECIPIENT_ID_AT
 from homethrive_db.doses.feed_by_clock import clock_pages
 from homethrive_db.doses.feed_by_recipient import recipient_pages
 from homethrive_db.doses.feed_cursor import Cursor, feed_text, read_cursor
 from homethrive_db.doses.feed_occurrence import FeedOccurrence
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
 from homethrive_db.doses.feed_recipients import RecentRecipients
-from homethrive_db.doses.feed_rows import ID, RECIPIENT_ID
 from homethrive_db.doses.feed_window import FeedWindow, Shard
-from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.named_tuples import make
+from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.errors import ValidationError
 
 PAGE_SIZE = 2_000
-"""How many doses are read ahead, about."""
+"""How many doses the schedules of a page have, about."""
 
 _LONG = timedelta(hours=12)
 """In so long a window most schedules have a dose."""
@@ -47,11 +48,11 @@ class DoseFeed:
 
     The order is fixed. Windows of less than twelve hours go by the schedule's own zone (those
     without one come last), then by local time of day, schedule and instant; longer ones by
-    recipient, schedule and instant. Little more is held than a page of about *page_size* doses.
-    Outside of a block each statement borrows a connection, and none is kept in between. What a dose
-    holds is as of when its page was read; the recipient's zone and name, and the contacts, may be a
-    minute older. A schedule that cannot be, or whose zone is unknown, is logged once with its id,
-    and left out.
+    recipient, schedule and instant. Little more is held than the schedules of about *page_size*
+    doses. Outside of a block each statement borrows a connection, and none is kept in between. What
+    a dose holds is as of when its page was read; the recipient's zone and name, and the contacts,
+    may be a minute older. A schedule that cannot be, or whose zone is unknown, is logged once with
+    its id, and left out.
 
     *shard* is ``(i, n)``: of *n* workers that share the recipients, this is number *i*, from 0.
     *after* is the ``cursor`` of a dose of the same feed, window and shard: it goes on behind that
@@ -120,25 +121,17 @@ class DoseFeed:
         self, window: FeedWindow, name: str, order: _Order, after: Cursor | None
     ) -> Iterator[FeedOccurrence]:
         """Give the doses of the window behind a cursor, their recipients a statement a page."""
-        since, until, _ = window
         recent = RecentRecipients(self._db, kept=order.scatters_recipients)
+        place_of = order.place.of
         for page in self._pages(window, order, after):
-            recipients = recent.of([row[RECIPIENT_ID] for row in page])
+            recipients = recent.of([row[RECIPIENT_ID_AT] for row in page])
             for row in page:
-                recipient = recipients.get(row[RECIPIENT_ID].int)
-                if recipient is None:  # deleted meanwhile, with all schedules
-                    continue
-                zone, display_name, contacts = recipient
-                agenda = read_agenda((*row, zone))
-                if agenda is None:
-                    continue
-                place = order.place.of(row)
-                passed = None
-                if after and row[ID] == after.place.schedule_id:
-                    passed = after.scheduled_for
-                for dose in agenda.unsettled(since, until):
-                    if passed is None or dose.scheduled_for > passed:
-                        yield make(FeedOccurrence, (dose, display_name, contacts, name, place))
+                recipient = recipients.get(row[RECIPIENT_ID_AT].int)
+                if recipient is not None:  # else deleted meanwhile, with all schedules
+                    zone, display_name, contacts = recipient
+                    for dose in _open_doses((*row, zone), window, after):
+                        told = (dose, display_name, contacts, name, place_of(row))
+                        yield make(FeedOccurrence, told)
 
     def _pages(
         self, window: FeedWindow, order: _Order, after: Cursor | None
@@ -154,6 +147,17 @@ class DoseFeed:
                 yield rows
                 rows = []
         yield rows
+
+
+def _open_doses(row: Row, window: FeedWindow, after: Cursor | None) -> list[DoseOccurrence]:
+    """List the doses of a schedule that are neither taken nor skipped, behind the cursor."""
+    agenda = read_agenda(row)
+    if agenda is None:
+        return []
+    doses = agenda.unsettled(window.since, window.until)
+    if after and row[ID_AT] == after.place.schedule_id:
+        return [dose for dose in doses if dose.scheduled_for > after.scheduled_for]
+    return doses
 
 
 def _checked(shard: tuple[int, int] | None) -> Shard | None:

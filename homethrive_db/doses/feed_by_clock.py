@@ -10,11 +10,10 @@ from peewee import SQL, Select, Tuple, fn
 
 from homethrive_db import models
 from homethrive_db.database import Database, Row
-from homethrive_db.doses.agenda_rows import SCHEDULE
+from homethrive_db.doses.agenda_rows import ID_AT, SCHEDULE_COLUMNS, TIME_OF_DAY_AT
 from homethrive_db.doses.feed_followers import follower_places
 from homethrive_db.doses.feed_places import ClockPlace, Position, behind, start_of
-from homethrive_db.doses.feed_rows import ID, TIME_OF_DAY
-from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
+from homethrive_db.doses.feed_window import FeedWindow, conditions
 from homethrive_db.doses.local_windows import WHOLE_DAY, Span, local_spans
 from homethrive_db.statements import (
     Statement,
@@ -26,8 +25,9 @@ from homethrive_db.statements import (
     statement,
 )
 
-_MOST = 1_000
-"""A larger page PostgreSQL would read with parallel workers, whose start costs more than that."""
+_PAGE_LIMIT = 1_000
+"""A larger page PostgreSQL would read with parallel workers, whose start costs more than they
+save."""
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
 _RECIPIENT = models.CareRecipient
@@ -58,7 +58,7 @@ def _page(*, is_sharded: bool) -> Statement:
     """Select the next schedules of a span."""
     place = (_SCHEDULE.time_of_day, _SCHEDULE.id)
     return statement(
-        _SCHEDULE.select(*SCHEDULE)
+        _SCHEDULE.select(*SCHEDULE_COLUMNS)
         .join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
         .where(
             _SCHEDULE.timezone == param("zone"),
@@ -66,9 +66,7 @@ def _page(*, is_sharded: bool) -> Statement:
             # No bound of the time by itself: it would be counted as one more, so that PostgreSQL
             # expects few rows late in a span, and sorts all that are left for each page.
             Tuple(*place) >= Tuple(param("from_time"), param("from_id", "uuid")),
-            FITS,
-            IS_OPEN,
-            *([IS_IN_SHARD] if is_sharded else []),
+            *conditions(is_sharded=is_sharded),
         )
         .order_by(*place)
         .limit(param("limit"))
@@ -83,7 +81,7 @@ def _page_of() -> Statement:
     page = input_rows("page", time_of_day="text", id="uuid")
     is_there = _SCHEDULE.timezone.is_null() & (_SCHEDULE.time_of_day == page.c.time_of_day)
     return statement(
-        Select((page,), SCHEDULE)
+        Select((page,), SCHEDULE_COLUMNS)
         .join(_SCHEDULE, on=_SCHEDULE.id == page.c.id)
         .join(_MEDICATION, on=_SCHEDULE.medication == _MEDICATION.id)
         .where(is_there)
@@ -99,7 +97,7 @@ def clock_pages(
     db: Database, window: FeedWindow, after: ClockPlace | None, limit: int
 ) -> Iterator[list[Row]]:
     """Read the schedules that may have doses in the window, from a place on, page by page."""
-    limit = min(limit, _MOST)
+    limit = min(limit, _PAGE_LIMIT)
     own, followed = _zones_in_use(db)
     for span in local_spans(own, window.since, window.until):
         yield from _span_pages(db, window, span, start_of(span, after), limit)
@@ -130,7 +128,7 @@ def _span_pages(
         rows = db.rows(page, values)
         yield rows
         is_last = len(rows) < limit
-        start = None if is_last else behind(Position(rows[-1][TIME_OF_DAY], rows[-1][ID]))
+        start = None if is_last else behind(Position(rows[-1][TIME_OF_DAY_AT], rows[-1][ID_AT]))
 
 
 def _read_places(db: Database, window: FeedWindow, places: Sequence[Position]) -> list[Row]:

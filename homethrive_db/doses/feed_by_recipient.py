@@ -1,6 +1,6 @@
 """A feed recipient by recipient: for long windows, where nearly every schedule has a dose.
 
-What schedules have in common is then read in one place, and contacts once.
+What schedules have in common is then read in one place, and contacts once a page.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from uuid import UUID
 
 from homethrive_db import models
 from homethrive_db.database import Database, Row
-from homethrive_db.doses.agenda_rows import SCHEDULE
+from homethrive_db.doses.agenda_rows import SCHEDULE_COLUMNS
 from homethrive_db.doses.feed_places import FIRST_ID, LAST_ID, RecipientPlace
-from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
+from homethrive_db.doses.feed_window import FeedWindow, conditions
 from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
@@ -25,14 +25,12 @@ def _page(*, is_sharded: bool) -> Statement:
         _SCHEDULE.id < param("schedule_id", "uuid")
     )
     return statement(
-        _MEDICATION.select(*SCHEDULE)
+        _MEDICATION.select(*SCHEDULE_COLUMNS)
         .join(_SCHEDULE, on=_SCHEDULE.medication == _MEDICATION.id)
         .where(
             _MEDICATION.recipient >= recipient_id,
             ~is_past,
-            FITS,
-            IS_OPEN,
-            *([IS_IN_SHARD] if is_sharded else []),
+            *conditions(is_sharded=is_sharded),
         )
         .order_by(_MEDICATION.recipient, _SCHEDULE.id)
         .limit(param("limit"))

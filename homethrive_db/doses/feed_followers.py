@@ -14,8 +14,9 @@ from peewee import Select, Tuple, fn
 from homethrive_db import models
 from homethrive_db.database import Database
 from homethrive_db.doses.feed_places import Position, behind
-from homethrive_db.doses.feed_window import FITS, IS_IN_SHARD, IS_OPEN, FeedWindow
-from homethrive_db.doses.local_windows import Span, known_zone, local_spans, minutes_of
+from homethrive_db.doses.feed_window import FeedWindow, conditions
+from homethrive_db.doses.local_windows import Span, local_spans, minutes_of
+from homethrive_db.local_days import known_zone
 from homethrive_db.statements import (
     Statement,
     array,
@@ -26,8 +27,8 @@ from homethrive_db.statements import (
     statement,
 )
 
-KEYS = 20_000
-"""How many places of schedules are held at most."""
+PLACES_AT_ONCE = 20_000
+"""How many places one statement reads, and are held of it."""
 
 _MOST_MINUTES = 400
 """With more of them than that, the times of day narrow little."""
@@ -51,12 +52,9 @@ def _places(*, is_sharded: bool) -> Statement:
             clock < spans.c.last,
             minutes.is_null() | (clock == fn.ANY(minutes)),
             Tuple(clock, _SCHEDULE.id) >= Tuple(param("from_time"), param("from_id", "uuid")),
-            FITS,
-            IS_OPEN,
+            *conditions(is_sharded=is_sharded),
         )
     )
-    if is_sharded:
-        query = query.where(IS_IN_SHARD)
     return statement(query.order_by(clock, _SCHEDULE.id).limit(param("limit")).with_cte(spans))
 
 
@@ -68,23 +66,28 @@ def follower_places(
 ) -> Iterator[Position]:
     """Give the places of the schedules that may have doses in the window, in their order.
 
-    *zones* are those of recipients. One statement for 20,000; behind a proxy, as many as it takes.
+    *zones* are those of recipients. One statement for 20,000, and one more where a zone is not
+    known; behind a proxy, as many as it takes.
     """
-    spans = local_spans(zones, window.since, window.until)
-    known = [one for one in spans if known_zone(str(one.zone)) is not None]
-    unknown = [one for one in spans if one not in known]
+    # Apart: their whole day would have all times of day read for the known ones, too.
+    unknown = {zone for zone in zones if known_zone(zone) is None}
     places = _PLACES[window.shard is not None]
     streams = [
-        _stream(db, window, portion, start)
-        for some in (known, unknown)
-        for portion in portions(db, places, some, lambda span: array_bytes(*span))
+        _stream(db, places, window, portion, start)
+        for some in (set(zones) - unknown, unknown)
+        for portion in portions(
+            db,
+            places,
+            local_spans(some, window.since, window.until),
+            lambda span: array_bytes(*span),
+        )
         if portion
     ]
     return merge(*streams)
 
 
 def _stream(
-    db: Database, window: FeedWindow, spans: Sequence[Span], start: Position
+    db: Database, places: Statement, window: FeedWindow, spans: Sequence[Span], start: Position
 ) -> Iterator[Position]:
     minutes = minutes_of(spans)
     values = window.values() | {
@@ -92,12 +95,12 @@ def _stream(
         "first": array(one.first for one in spans),
         "last": array(one.last for one in spans),
         "minutes": None if len(minutes) > _MOST_MINUTES else "{" + ",".join(minutes) + "}",
-        "limit": KEYS,
+        "limit": PLACES_AT_ONCE,
     }
     while True:
         values |= {"from_time": start.time_of_day, "from_id": start.schedule_id}
-        rows = db.rows(_PLACES[window.shard is not None], values)
+        rows = db.rows(places, values)
         yield from (Position(*row) for row in rows)
-        if len(rows) < KEYS:
+        if len(rows) < PLACES_AT_ONCE:
             return
         start = behind(Position(*rows[-1]))

@@ -27,7 +27,7 @@ class FeedOccurrence(NamedTuple):
     recipient_display_name: str
     contacts: tuple[Contact, ...]
     """The recipient, where they sign in, else who created the profile; then the approved
-    caregivers."""
+    caregivers, by when their access was requested or offered."""
     feed: str
     """Names the feed, its window and its shard."""
     place: Place

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.feed_rows import ID, RECIPIENT_ID, TIME_OF_DAY, ZONE
+from homethrive_db.doses.agenda_rows import ID_AT, RECIPIENT_ID_AT, TIME_OF_DAY_AT, ZONE_AT
 from homethrive_db.doses.local_windows import Span
-from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.named_tuples import make
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -43,7 +43,7 @@ class ClockPlace(NamedTuple):
     @classmethod
     def of(cls, row: Sequence[Any]) -> ClockPlace:
         """Give the place of a row that a feed has read."""
-        return make(cls, (row[ZONE], row[TIME_OF_DAY], row[ID]))
+        return make(cls, (row[ZONE_AT], row[TIME_OF_DAY_AT], row[ID_AT]))
 
     @classmethod
     def read(cls, text: str) -> ClockPlace:
@@ -66,7 +66,7 @@ class RecipientPlace(NamedTuple):
     @classmethod
     def of(cls, row: Sequence[Any]) -> RecipientPlace:
         """Give the place of a row that a feed has read."""
-        return make(cls, (row[RECIPIENT_ID], row[ID]))
+        return make(cls, (row[RECIPIENT_ID_AT], row[ID_AT]))
 
     @classmethod
     def read(cls, text: str) -> RecipientPlace:
@@ -102,7 +102,7 @@ def behind(position: Position) -> Position:
     """Give the first place behind a schedule."""
     time_of_day, schedule_id = position
     if schedule_id == LAST_ID:
-        return Position(f"{time_of_day}:", FIRST_ID)
+        return Position(f"{time_of_day}:", FIRST_ID)  # behind it, and before the next minute
     return Position(time_of_day, UUID(int=schedule_id.int + 1))
 
 

@@ -12,7 +12,7 @@ from peewee import JOIN, SQL, Case, Select, Value, fn
 from homethrive_db import models
 from homethrive_db.database import Database
 from homethrive_db.doses.feed_occurrence import Contact
-from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.named_tuples import make
 from homethrive_db.enums import AccessStatus, ContactRole
 from homethrive_db.statements import Statement, array, array_bytes, input_rows, portions, statement
 
@@ -20,6 +20,7 @@ KEPT = 10_000
 """How many recipients are kept, about."""
 
 KEPT_SECONDS = 60.0
+"""For how long: what is known of them may have changed since."""
 
 _RECIPIENT, _ACCESS, _USER = models.CareRecipient, models.CaregiverAccess, models.User
 
@@ -30,8 +31,7 @@ class FeedRecipient(NamedTuple):
     zone: str
     display_name: str
     contacts: tuple[Contact, ...]
-    """First the recipient, where they sign in, else who created the profile; then the approved
-    caregivers, by when they got their access."""
+    """As ``FeedOccurrence`` has them."""
 
 
 def _recipients() -> Statement:
@@ -41,12 +41,11 @@ def _recipients() -> Statement:
     """
     asked = input_rows("asked", recipient_id="uuid")
     people = _people()
-    own: Any = _RECIPIENT.alias("own")
-    own_name = own.select(own.display_name).where(own.user == _USER.clerk_user_id)
+    # The profile of who is their own recipient is at hand, and need not be looked up.
     name = Case(
         None,
         [(people.c.role == ContactRole.RECIPIENT, _RECIPIENT.display_name)],
-        default=fn.COALESCE(own_name, _USER.display_name),
+        default=shown_name(),
     )
     contact = (people.c.user_id, people.c.role, name, _USER.email)
     return statement(
@@ -57,6 +56,13 @@ def _recipients() -> Statement:
         .order_by(people.c.since.asc(nulls="first"), people.c.access_id)
         .with_cte(asked)
     )
+
+
+def shown_name() -> Any:
+    """Select by which name a user is shown: that of the own profile, else the user's."""
+    own: Any = _RECIPIENT.alias("own")
+    of_profile = own.select(own.display_name).where(own.user == _USER.clerk_user_id)
+    return fn.COALESCE(of_profile, _USER.display_name)
 
 
 def _people() -> Any:
@@ -98,7 +104,7 @@ class RecentRecipients:
         self._since = 0.0
 
     def of(self, recipient_ids: Iterable[UUID]) -> dict[int, FeedRecipient]:
-        """Give the care recipients that are there, and perhaps others."""
+        """Give those that are there by the numbers of their ids, and perhaps others."""
         now = time.monotonic()
         if len(self._known) > self._most or now - self._since > KEPT_SECONDS:
             self._known, self._since = {}, now
@@ -117,6 +123,6 @@ def _find_recipients(db: Database, recipient_ids: Sequence[UUID]) -> dict[int, F
         ):
             number = portion[position - 1].int
             before = found[number].contacts if number in found else ()
-            more = (make(Contact, (user_id, _ROLES[role], *told)),) if user_id else ()
+            more = (make(Contact, (user_id, _ROLES[role], *told)),) if user_id is not None else ()
             found[number] = make(FeedRecipient, (zone, name, before + more))
     return found

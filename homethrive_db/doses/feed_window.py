@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from peewee import SQL, Expression, fn
 
 from homethrive_db import models
-from homethrive_db.doses.agenda_rows import days_around, records_window
+from homethrive_db.doses.agenda_rows import TOUCHES_DAYS, days_around, records_window
 from homethrive_db.statements import array, param
 
 _SCHEDULE, _MEDICATION = models.MedicationSchedule, models.Medication
@@ -52,20 +52,17 @@ class FeedWindow(NamedTuple):
         }
 
 
-def _fits() -> Any:
+def _has_days() -> Any:
     days = _SCHEDULE.days_of_week
-    dates = (_SCHEDULE.start_date <= param("last_day", "date")) & (
-        _SCHEDULE.end_date.is_null() | (_SCHEDULE.end_date >= param("first_day", "date"))
-    )
-    return (dates | (_SCHEDULE.end_date < _SCHEDULE.start_date)) & (
+    return (
         days.is_null() | Expression(days, "&&", param("days", "smallint[]")) | (days == SQL("'{}'"))
     )
 
 
-FITS = _fits()
-"""Holds for schedules whose dates and days touch the window."""
+_HAS_DAYS = _has_days()
+"""Holds for schedules whose days of the week touch the window."""
 
-IS_OPEN = _MEDICATION.is_active | (_MEDICATION.inactive_at >= param("since", "timestamptz"))
+_IS_OPEN = _MEDICATION.is_active | (_MEDICATION.inactive_at >= param("since", "timestamptz"))
 """Holds for medications that were active when the window began."""
 
 
@@ -77,5 +74,11 @@ def _is_in_shard() -> Any:
     return fn.ABS(off) < 1
 
 
-IS_IN_SHARD = _is_in_shard()
+_IS_IN_SHARD = _is_in_shard()
 """Holds for the recipients of a shard, by the last two bytes of their random ids."""
+
+
+def conditions(*, is_sharded: bool) -> list[Any]:
+    """List what holds for the schedules that may have doses in a window."""
+    always = [TOUCHES_DAYS, _HAS_DAYS, _IS_OPEN]
+    return [*always, _IS_IN_SHARD] if is_sharded else always

@@ -10,8 +10,7 @@ from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from homethrive_db.errors import ValidationError
-from homethrive_db.local_days import find_zone
+from homethrive_db.local_days import known_zone
 
 _DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)
@@ -56,14 +55,6 @@ def minutes_of(spans: Iterable[Span]) -> list[str]:
     """List the times of day, by the minute, that are in any of the spans."""
     found = {(first, last) for _, first, last in spans}
     return [one for one in _CLOCK if any(first <= one < last for first, last in found)]
-
-
-def known_zone(name: str) -> ZoneInfo | None:
-    """Find a zone; None where the name is not known."""
-    try:
-        return find_zone(name)
-    except ValidationError:
-        return None
 
 
 def local_minutes(zone: ZoneInfo, since: datetime, until: datetime) -> list[tuple[int, int]]:

@@ -10,9 +10,6 @@ from uuid import UUID
 from homethrive_db.doses.dose_ids import encode_dose_id
 from homethrive_db.enums import DoseStatus, Recurrence
 
-make = tuple.__new__
-"""Makes a named tuple of its fields. Its own constructor is Python: it takes four times as long."""
-
 
 class DoseOccurrence(NamedTuple):
     """One dose of a schedule, and what became of it so far.

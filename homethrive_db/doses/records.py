@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.named_tuples import make
 from homethrive_db.doses.recurrence import Due
 from homethrive_db.doses.stored_dates import read_instant
 from homethrive_db.enums import DoseStatus

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
-from homethrive_db.doses.occurrence import make
+from homethrive_db.doses.named_tuples import make
 from homethrive_db.enums import Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
@@ -168,7 +168,7 @@ def _dues(
     return inside
 
 
-_kept_dues = lru_cache(16_384)(_dues)  # a worker asks the same of many schedules
+_kept_dues = lru_cache(8_192)(_dues)  # a worker asks the same of many schedules
 
 
 def _daily(zone: ZoneInfo, clock: time, first: int, last: int) -> tuple[Due, ...]:

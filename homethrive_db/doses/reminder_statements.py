@@ -11,6 +11,7 @@ from peewee import CTE, SQL, Case, Cast, Select, fn
 
 from homethrive_db import models
 from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, RECORDS_AROUND, schedule_columns
+from homethrive_db.doses.feed_recipients import shown_name
 from homethrive_db.repositories.access import accessible_to
 from homethrive_db.statements import Statement, input_rows, param, statement
 
@@ -138,8 +139,6 @@ def _claimed() -> tuple[CTE, CTE]:
 def _claim() -> Statement:
     """Lease reminders, and read all that tells whether each is still of use."""
     available, claimed = _claimed()
-    own = _RECIPIENT.alias("own")
-    own_name = own.select(own.display_name).where(own.user == claimed.c.user_id)
     due = claimed.c.scheduled_for
     query = (
         Select(
@@ -152,7 +151,7 @@ def _claim() -> Statement:
                 claimed.c.attempts,
                 claimed.c.available_at,
                 claimed.c.user_id,
-                fn.COALESCE(own_name, models.User.display_name),
+                shown_name(),
                 models.User.email,
                 _RECIPIENT.user,
                 _RECIPIENT.display_name,

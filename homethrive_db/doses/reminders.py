@@ -67,8 +67,9 @@ class ReminderLedger:
     Delivery is at least once: a worker that dies, or whose lease ends, between the delivery and
     ``sent`` leaves a reminder that is delivered again. The ledger itself says ``sent`` once.
 
-    Serves all recipients and takes no user id: it is for workers. Each call is one statement,
-    a claim two where something is withdrawn; a call inside ``db.atomic()`` shares that transaction.
+    Serves all recipients and takes no user id: it is for workers. A call is one statement a batch;
+    a claim has a second one to withdraw what is of no use, and goes on while nothing else came. A
+    call inside ``db.atomic()`` shares that transaction.
     A reminder that was claimed *max_attempts* times without being sent is dead.
     """
 

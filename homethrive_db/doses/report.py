@@ -11,7 +11,7 @@ from homethrive_db.database import Database
 from homethrive_db.doses.adherence import Adherence, AdherenceFigures
 from homethrive_db.entities import CareRecipient
 from homethrive_db.errors import ConflictError, NotFoundError, ValidationError
-from homethrive_db.local_days import beginning, find_zone, today
+from homethrive_db.local_days import beginning, known_zone, today
 from homethrive_db.repositories import Repositories
 from homethrive_db.statements import columns, param, statement
 
@@ -49,9 +49,9 @@ def read_report(
     """Read what a report needs; by default of the four weeks up to today, in their zone.
 
     For whoever looks after the database: no user is asked for. Raises ValidationError,
-    ConflictError where the recipient's stored zone is no IANA zone, and NotFoundError
-    (``CARE_RECIPIENT_NOT_FOUND``) where there is no such recipient, or no user to whom the profile
-    belongs.
+    ConflictError (``UNKNOWN_ZONE``) where the recipient's stored zone is no IANA zone, and
+    NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where there is no such recipient, or no user to
+    whom the profile belongs.
     """
     recipient = db.first(
         _FIND, CareRecipient, recipient_id=validation.uuid(recipient_id, "recipient")
@@ -71,13 +71,12 @@ def read_report(
 
 def _check_zone(stored: str) -> None:
     """Refuse a zone that is not known: it has no days."""
-    try:
-        find_zone(stored)
-    except ValidationError:
+    if known_zone(stored) is None:
         raise ConflictError(
             f"the recipient's stored zone, {stored!r}, is no IANA zone: homethrive-db tz-check "
-            "lists the rows that have it"
-        ) from None
+            "lists the rows that have it",
+            "UNKNOWN_ZONE",
+        )
 
 
 def _check_dates(first: date, last: date) -> None:

@@ -116,7 +116,7 @@ class DoseRepository:
 
         Idempotent: of a dose that is recorded already, under whichever instant of its date, the
         first report stays. Two statements, one to see whose dose it is and one to record it; where
-        the dose has two instants a transaction of four. Raises ConflictError
+        the dose has two instants four, the last three in a transaction. Raises ConflictError
         (``MEDICATION_INACTIVE``) for a new dose after the medication's ``inactive_at``.
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")

@@ -695,7 +695,7 @@ def test_behind_a_proxy_every_statement_is_short(watched, crowd):
 @pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
 def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     """What is kept for all feeds has bounds of its own."""
-    monkeypatch.setattr(feed_followers, "KEYS", 500)
+    monkeypatch.setattr(feed_followers, "PLACES_AT_ONCE", 500)
     monkeypatch.setattr(feed_recipients, "KEPT", 500)
     for module, name in (
         (agenda, "_pattern"),
@@ -738,6 +738,22 @@ def test_recipients_are_read_once_and_kept_where_they_come_again(crowd, monkeypa
         assert again == 0
 
 
+def test_what_is_kept_of_a_recipient_is_a_minute_old_at_most(
+    homethrive_db, homethrive_factory, monkeypatch
+):
+    recipient = homethrive_factory.care_recipient(timezone="Asia/Tokyo")
+    recent = feed_recipients.RecentRecipients(homethrive_db, kept=True)
+
+    def zone():
+        return recent.of([recipient.id])[recipient.id.int].zone
+
+    assert zone() == "Asia/Tokyo"
+    homethrive_db.execute_sql("UPDATE care_recipients SET timezone = 'Asia/Dubai'")
+    assert zone() == "Asia/Tokyo"
+    monkeypatch.setattr(feed_recipients, "KEPT_SECONDS", -1)
+    assert zone() == "Asia/Dubai"
+
+
 def nodes(plan):
     yield plan
     for child in plan.get("Plans", []):
@@ -757,6 +773,13 @@ def plans_of_pages(db, length, options):
     for page in pages[:2]:
         cursor = db.execute_sql(f"EXPLAIN (FORMAT JSON) {page.decode()}")
         yield list(nodes(cursor.fetchone()[0][0]["Plan"]))
+
+
+def test_a_page_by_clock_has_a_limit_of_its_own(watched):
+    """Beyond it PostgreSQL takes parallel workers, which take longer to start than the page."""
+    list(DoseFeed(watched(), page_size=5_000).due(NOON, NOON + 15 * MINUTE))
+    limits = {int(one.partition(b"LIMIT ")[2]) for one in Cursor.sent if b"LIMIT" in one}
+    assert limits == {1_000, 20_000}
 
 
 @SHARDS
