@@ -114,8 +114,8 @@ class ReminderLedger:
         """Lease up to *limit* reminders of *kind* for a time, those that wait longest.
 
         No two claims give the same one, until its lease ends. Each was checked again: one whose
-        dose is taken or skipped by now, or no dose of its schedule any more, whose medication was
-        inactive by then, or whose user may no longer reach the recipient, is withdrawn instead; so
+        dose is taken or skipped by now, or no dose of its schedule any more, whose medication is
+        inactive by now, or whose user may no longer reach the recipient, is withdrawn instead; so
         is one whose dose was due before *due_after*. Empty where nothing is to be had now.
 
         *limit* is 1,000 at most. Raises ValidationError.
@@ -205,9 +205,9 @@ class _Claim(NamedTuple):
 
     def reminder(self, row: Row) -> Reminder | None:
         """Make the reminder of a claimed row; None where it is of no use any more."""
-        reminder_id, _, is_allowed, due, attempts, until, *person = row[:10]
+        reminder_id, _, is_of_use, due, attempts, until, *person = row[:10]
         is_late = self.due_after is not None and due < self.due_after
-        dose = _open_dose(row[11:], due) if is_allowed and not is_late else None
+        dose = _open_dose(row[11:], due) if is_of_use and not is_late else None
         if dose is None:
             return None
         return Reminder(

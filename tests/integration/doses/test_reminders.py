@@ -324,9 +324,18 @@ def test_a_dose_taken_at_the_instant_of_the_node_service_needs_no_reminder(homet
     assert home.states() == {"withdrawn": 1}
 
 
-def test_a_dose_that_was_due_before_the_medication_became_inactive_is_reminded_of(home):
+def test_no_dose_of_a_medication_is_reminded_of_once_it_was_stopped(home):
+    """Though it was due before: nobody is told to take what they are to take no more."""
     home.enqueue()
     home.repositories.medications.set_inactive("owner", home.medication.id, NOON + LEASE * 100)
+    assert home.claim() == []
+    assert home.states() == {"withdrawn": 1}
+
+
+def test_a_medication_that_will_be_stopped_is_reminded_of_until_then(home):
+    home.enqueue()
+    later = datetime.now(UTC) + timedelta(hours=1)
+    home.repositories.medications.set_inactive("owner", home.medication.id, later)
     assert len(home.claim()) == 1
 
 
