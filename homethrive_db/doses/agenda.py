@@ -1,9 +1,4 @@
-"""The agenda of a schedule: its doses in a window, and which recorded rows are of which of them.
-
-Both services record doses in one table. The Node service reads a schedule without a zone in New
-York's, whatever the recipient's: a row at the New York instant of a local date is the dose of that
-date, too, so that nobody is given a second one.
-"""
+"""The agenda of a schedule: its doses in a window, and which recorded rows are of which of them."""
 
 from __future__ import annotations
 
@@ -17,12 +12,13 @@ from uuid import UUID
 from homethrive_db import validation
 from homethrive_db.doses.named_tuples import make
 from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.doses.readings import by_node, day_by_node, day_settled_by
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
 from homethrive_db.doses.recurrence import Due, Rhythm, Timetable
 from homethrive_db.doses.stored_dates import read_date, read_instant
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
-from homethrive_db.local_days import NODE_ZONE, find_zone
+from homethrive_db.local_days import find_zone
 
 _logger = logging.getLogger(__name__)
 
@@ -93,21 +89,12 @@ class Agenda:
         """
         day = self._own.day_of(recorded)
         if day is None and self._follows_recipient:
-            day = self._day_by_node(recorded)
+            day = day_by_node(self._own, recorded)
         return day
-
-    def day_settled_by(self, recorded: datetime) -> date:
-        """Tell of which local date a record is: of one only, whatever has changed since.
-
-        Of the date that it is a dose of, be it in New York, of before the schedule got its zone;
-        else of the date it was due in the schedule's zone: then the schedule had another time.
-        """
-        day = self._own.day_of(recorded) or self._day_by_node(recorded)
-        return recorded.astimezone(self._own.rhythm.zone).date() if day is None else day
 
     def due_settled_by(self, recorded: datetime) -> Due:
         """Give the dose of the date that a record is of; at its own instant where none is left."""
-        day = self.day_settled_by(recorded)
+        day = day_settled_by(self._own, recorded)
         left = Due(recorded, day, recorded.astimezone(self._own.rhythm.zone).time())
         return self._own.on(day) or left
 
@@ -116,14 +103,14 @@ class Agenda:
         own = self._own.on(day)
         if own is None:
             return []
-        node = self._by_node().on(day) if self._follows_recipient else None
+        node = by_node(self._own).on(day) if self._follows_recipient else None
         return [own.at] if node is None or node.at == own.at else [own.at, node.at]
 
     def recorded_at(self, day: date) -> list[datetime]:
         """List the instants of the records that are of a local date."""
         recorded = {row.scheduled_for for row in self.taken}
         recorded |= {row.scheduled_for for row in self.skips}
-        return sorted(at for at in recorded if self.day_settled_by(at) == day)
+        return sorted(at for at in recorded if day_settled_by(self._own, at) == day)
 
     def settle(self, dues: Sequence[Due]) -> Settled:
         """Find what was recorded of the doses of some dates."""
@@ -135,9 +122,9 @@ class Agenda:
                 if day is not None:
                     settled.taken.setdefault(day, row)
                 else:
-                    settled.moved.setdefault(self.day_settled_by(row.scheduled_for), row)
+                    settled.moved.setdefault(day_settled_by(self._own, row.scheduled_for), row)
         for skip in pick(self.skips, dues, settled.skipped) if self.skips else ():
-            settled.skipped.setdefault(self.day_settled_by(skip.scheduled_for), skip)
+            settled.skipped.setdefault(day_settled_by(self._own, skip.scheduled_for), skip)
         return settled
 
     def occurrences(self, since: datetime, until: datetime) -> list[DoseOccurrence]:
@@ -174,17 +161,6 @@ class Agenda:
     def _is_dose(self, recorded: datetime) -> bool:
         due = None if (day := self.day_of(recorded)) is None else self._own.on(day)
         return due is not None and self.is_open(due.at)
-
-    def _day_by_node(self, recorded: datetime) -> date | None:
-        """Tell of which date's dose *recorded* is the instant in New York.
-
-        Of none that the schedule's own zone skips: there is no such dose.
-        """
-        day = self._by_node().day_of(recorded)
-        return None if day is None or self._own.on(day) is None else day
-
-    def _by_node(self) -> Timetable:
-        return self._own.in_zone(find_zone(NODE_ZONE))
 
 
 def agendas(rows: Iterable[Sequence[Any]]) -> Iterator[Agenda]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from homethrive_db.entities import MedicationSchedule, NewSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
-from homethrive_db.statements import Statement, columns, param, statement
+from homethrive_db.statements import Statement, array, columns, param, statement
 
 _TABLE = models.MedicationSchedule
 
@@ -29,6 +29,7 @@ def _lock() -> Statement:
     query = Select(
         (locked,),
         (
+            fn.statement_timestamp(),
             locked.c.recipient_timezone,
             runs_out(locked, param("end_date", "date")),
             *columns(locked, MedicationSchedule),
@@ -39,15 +40,16 @@ def _lock() -> Statement:
 
 def _revise() -> Statement:
     """End the schedule and insert its successor, unless a dose was taken or skipped since then."""
-    settled = [
-        fn.EXISTS(
-            model.select(model.id).where(
-                model.schedule == param("schedule_id"),
-                model.scheduled_for >= param("begins", "timestamptz"),
+
+    def settled(record: Any) -> Any:
+        at = record.scheduled_for
+        is_of_then = (at >= param("begins", "timestamptz")) & ~_is_among(at, "earlier")
+        return fn.EXISTS(
+            record.select(record.id).where(
+                record.schedule == param("schedule_id"), is_of_then | _is_among(at, "later")
             )
         )
-        for model in (models.DoseTaken, models.DoseSkip)
-    ]
+
     ended = (
         _TABLE.update(
             {
@@ -55,7 +57,11 @@ def _revise() -> Statement:
                 _TABLE.updated_at: fn.statement_timestamp(),
             }
         )
-        .where(_TABLE.id == param("schedule_id"), *[~one for one in settled])
+        .where(
+            _TABLE.id == param("schedule_id"),
+            ~settled(models.DoseTaken),
+            ~settled(models.DoseSkip),
+        )
         .returning(_TABLE.medication)
         .cte("ended")
     )
@@ -67,6 +73,10 @@ def _revise() -> Statement:
     )
     query = Select((created,), columns(created, MedicationSchedule))
     return statement(query.with_cte(rows, ended, created))
+
+
+def _is_among(at: Any, instants: str) -> Any:
+    return at == fn.ANY(param(instants, "timestamptz[]"))
 
 
 _LOCK = _lock()
@@ -86,22 +96,20 @@ def revise(
         rows = db.rows(_LOCK, {**key, "end_date": changes.get("end_date")})
         if not rows:
             return None
-        recipient_zone, does_run_out, *row = rows[0]
+        now, recipient_zone, does_run_out, *row = rows[0]
         old = MedicationSchedule.from_row(*row)
-        _check(old, effective)
+        zone = old.timezone or recipient_zone
+        local_days.report_unknown(zone, old.id)
+        _check(old, effective, local_days.today(zone, now))
         if does_run_out:
             raise last_active(key)
-        own_zone = old.timezone
-        zones = (recipient_zone, local_days.NODE_ZONE) if own_zone is None else (own_zone,)
-        for zone in zones:
-            local_days.report_unknown(zone, old.id)
         created = db.first(
             _REVISE,
             MedicationSchedule.from_row,
             **schedule_input.parameters([uuid4()], [_successor(old, effective, changes)]),
             **key,
             last_day=effective - timedelta(days=1),
-            begins=_beginning(effective, zones),
+            **_records_since(effective, old, zone),
         )
         if created is None:
             raise ConflictError(
@@ -112,11 +120,11 @@ def revise(
         return created
 
 
-def _check(old: MedicationSchedule, effective: date) -> None:
+def _check(old: MedicationSchedule, effective: date, today: date) -> None:
     if effective <= old.start_date:
         raise ValidationError.of("effective", "it must be after the schedule's start_date")
-    if old.end_date is not None and old.end_date < effective:
-        message = "the schedule has ended by then: revise the one that follows it"
+    if old.end_date is not None and old.end_date < max(effective, today):
+        message = "the schedule has ended: revise the one that follows it"
         raise has_ended({"schedule_id": old.id}, message)
 
 
@@ -125,5 +133,9 @@ def _successor(old: MedicationSchedule, effective: date, changes: Mapping[str, A
     return NewSchedule(**{**kept, **changes, "start_date": effective})
 
 
-def _beginning(day: date, zones: tuple[str, ...]) -> datetime:
-    return min(local_days.beginning(day, zone) for zone in zones)
+def _records_since(day: date, old: MedicationSchedule, zone: str) -> dict[str, object]:
+    """Bind which records are of *day* or a later date."""
+    from homethrive_db.doses.readings import records_since  # slow to import: it has zoneinfo
+
+    begins, earlier, later = records_since(day, old, zone)
+    return {"begins": begins, "earlier": array(earlier), "later": array(later)}

@@ -210,10 +210,10 @@ class ScheduleRepository:
         its planned end too. None where it is absent or not theirs. Not idempotent.
 
         Raises ValidationError, also for an *effective* not after the start, and ConflictError:
-        ``SCHEDULE_ENDED`` where the old one ends before *effective*, as after an earlier revision;
-        ``DOSES_RECORDED`` where a dose of that date or a later one is taken or skipped (by the
-        local date of its instant; without an own zone also by that in America/New_York, where the
-        Node service would compute it); ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``.
+        ``SCHEDULE_ENDED`` where the old one ends before *effective*, as after an earlier revision,
+        or has ended by today in its zone; ``DOSES_RECORDED`` where a dose of that date or a later
+        one is taken or skipped, be it at the instant in America/New_York under which the Node
+        service records it; ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``.
         """
         checked = validation.schedule_revision(effective, changes)
         return revise(self._db, _key(user_id, schedule_id), effective, checked)

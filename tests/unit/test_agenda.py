@@ -74,7 +74,7 @@ def test_without_a_zone_a_row_is_of_its_date_in_either_reading(zone, clock, read
     recorded = at(DAY, clock, zone if reading == "ours" else NEW_YORK)
     agenda = Agenda(row(clock, recipient_zone=zone, taken=[recorded]))
     assert taken_days(agenda) == [DAY]
-    assert agenda.day_of(recorded) == agenda.day_settled_by(recorded) == DAY
+    assert agenda.day_of(recorded) == agenda.due_settled_by(recorded).day == DAY
     assert around(agenda)[DAY].scheduled_for == at(DAY, clock, zone)
     assert around(agenda)[DAY].taken_at == TAKEN_AT
 
@@ -273,7 +273,7 @@ def test_whatever_was_recorded_is_of_one_date_and_within_the_window_that_is_read
     effective = zone or recipient_zone
     recorded = at(day, old, NEW_YORK if by_node else effective)
     agenda = Agenda(row(new, zone, recipient_zone, taken=[recorded]))
-    settled = agenda.day_settled_by(recorded)
+    settled = agenda.due_settled_by(recorded).day
     found = taken_days(agenda, first=day - timedelta(days=3), last=day + timedelta(days=3))
     assert found == [settled]
     due, *others = agenda.instants_of(settled)

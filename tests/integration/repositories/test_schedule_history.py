@@ -11,6 +11,7 @@ from homethrive_db import ConflictError, NewDoseTaken, ValidationError, occurren
 
 START = date(2025, 1, 1)
 REVISED = date(2025, 3, 10)
+FUTURE = date(2100, 3, 10)
 DAY = timedelta(days=1)
 NEW_YORK, TOKYO = "America/New_York", "Asia/Tokyo"
 LAST_DAY = date(2025, 6, 29)
@@ -77,15 +78,15 @@ def test_a_revision_ends_the_old_schedule_and_carries_over_what_is_not_passed(
 
 def test_a_planned_end_is_carried_over_and_may_be_changed(schedules, make):
     make()
-    end = date(2025, 3, 20)
+    end = FUTURE + 10 * DAY
     for changes, expected in (
         ({}, end),
         ({"end_date": end + DAY}, end + DAY),
-        ({"end_date": REVISED}, REVISED),
+        ({"end_date": FUTURE}, FUTURE),
         ({"end_date": None}, None),
     ):
         course = make(end_date=end)
-        assert schedules.revise("user_1", course.id, REVISED, **changes).end_date == expected
+        assert schedules.revise("user_1", course.id, FUTURE, **changes).end_date == expected
 
 
 def test_doses_and_their_ids_stay_what_they_were(
@@ -122,9 +123,21 @@ def test_a_schedule_that_ends_before_is_not_revised_but_its_successor_is(schedul
 
 def test_what_is_left_of_a_revised_schedule_may_be_revised_up_to_its_end(schedules, make):
     old = make()
-    schedules.revise("user_1", old.id, REVISED, time_of_day="10:00")
-    between = schedules.revise("user_1", old.id, REVISED - 2 * DAY, time_of_day="09:00")
-    assert between.end_date == REVISED - DAY
+    schedules.revise("user_1", old.id, FUTURE, time_of_day="10:00")
+    between = schedules.revise("user_1", old.id, FUTURE - 2 * DAY, time_of_day="09:00")
+    assert between.end_date == FUTURE - DAY
+
+
+@pytest.mark.parametrize("zone", [None, TOKYO, "Pacific/Niue"])
+def test_a_schedule_that_has_ended_by_today_is_revised_no_more(schedules, make, zone):
+    """Nor one of before its end: what was due then is past."""
+    old = make(timezone=zone)
+    today = datetime.now(ZoneInfo(zone or NEW_YORK)).date()
+    new = schedules.revise("user_1", old.id, today, time_of_day="10:00")
+    assert refused(schedules.revise, "user_1", old.id, today - 2 * DAY) == "SCHEDULE_ENDED"
+    assert schedules.list_by_medication("user_1", old.medication_id)[1:] == [new]
+    course = make(timezone=zone, end_date=today)
+    assert schedules.revise("user_1", course.id, today).end_date == today
 
 
 @pytest.mark.parametrize(
@@ -145,14 +158,37 @@ def test_a_date_with_a_dose_taken_is_past(
     if not is_own:
         homethrive_repositories.care_recipients.update("user_1", recipient.id, timezone=zone)
     schedule = make(timezone=zone if is_own else None)
-    dose = take(schedule, zone, *local)
+    take(schedule, zone, *local)
     day = date(2025, 3, 9)
-    readings = [day] if is_own else [day, dose.scheduled_for.astimezone(ZoneInfo(NEW_YORK)).date()]
-    last = max(readings)
-    for effective in (day - DAY, day, last):
+    for effective in (day - DAY, day):
         assert refused(schedules.revise, "user_1", schedule.id, effective) == "DOSES_RECORDED"
     assert schedules.find_by_id("user_1", schedule.id) == schedule
-    assert schedules.revise("user_1", schedule.id, last + DAY).start_date == last + DAY
+    assert schedules.revise("user_1", schedule.id, day + DAY).start_date == day + DAY
+
+
+@pytest.mark.parametrize("gets_zone", [True, False])
+@pytest.mark.parametrize(
+    ("zone", "clock"),
+    [
+        ("Pacific/Honolulu", time(5)),
+        ("America/Los_Angeles", time(0, 30)),
+        ("America/Chicago", time(0, 30)),
+        (TOKYO, time(20)),
+        ("Europe/London", time(20)),
+    ],
+)
+def test_a_dose_that_the_node_service_recorded_is_of_its_date_in_new_york(
+    schedules, make, take, homethrive_repositories, recipient, zone, clock, gets_zone
+):
+    """Also once the schedule has got its recipient's zone."""
+    homethrive_repositories.care_recipients.update("user_1", recipient.id, timezone=zone)
+    schedule = make(time_of_day=clock)
+    take(schedule, NEW_YORK, 2025, 3, 9, clock.hour, clock.minute)
+    if gets_zone:
+        schedules.update("user_1", schedule.id, timezone=zone)
+    day = date(2025, 3, 9)
+    assert refused(schedules.revise, "user_1", schedule.id, day) == "DOSES_RECORDED"
+    assert schedules.revise("user_1", schedule.id, day + DAY).start_date == day + DAY
 
 
 def test_a_date_with_a_dose_skipped_is_past(schedules, make, homethrive_db):
