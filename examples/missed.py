@@ -55,11 +55,19 @@ def load(path):
         return {"since": (datetime.now(UTC) - LOOKBACK).isoformat(), "until": None, "after": None}
     try:
         place = json.loads(path.read_text())
-        since, until = place["since"], place["until"]
-        check_window(since, until)
-        return {"since": since, "until": until, "after": place["after"]}
-    except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(f"{path} holds something else: {error}") from error
+        if not isinstance(place, dict) or not {"since", "until", "after"} <= place.keys():
+            raise ValueError("an object with since, until and after expected")
+        check_window(place["since"], place["until"])
+    except (ValueError, TypeError) as error:
+        raise unusable(path, error) from error
+    return place
+
+
+def unusable(path, error):
+    """Say what is wrong with the file, and what to do."""
+    return ValueError(
+        f"{path} holds something else: {error}; delete it: the last day is then read anew"
+    )
 
 
 def check_window(since, until):
@@ -86,12 +94,18 @@ def enqueue(arguments, ledger):
     place["until"] = place["until"] or latest.isoformat()  # one that was cut short keeps its end
     since, until = (datetime.fromisoformat(place[one]) for one in ("since", "until"))
     if not since < until <= latest:
-        return  # the grace has grown: its time is yet to come
+        log.warning(
+            "%s: nobody is told until doses due at %s are missed; unless the grace has grown, a"
+            " clock was ahead: delete it, and the last day is read anew",
+            arguments.state,
+            max(since, until),
+        )
+        return
     feed = DoseFeed(get_db())
     try:
         doses = feed.missed(since + grace, until + grace, grace=grace, after=place["after"])
     except ValidationError as error:
-        raise ValueError(f"{arguments.state} holds something else: {error}") from error
+        raise unusable(arguments.state, error) from error
     while batch := list(islice(doses, ENQUEUED)):
         with get_db().atomic():
             ledger.enqueue(batch, KIND)

@@ -10,7 +10,9 @@ import atexit
 import json
 import logging
 import os
+import shutil
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -101,6 +103,11 @@ def _join(folder: Path, version: int | None, delete_after: bool) -> EmbeddedServ
     with _users_lock():  # another process that makes the data anew holds it until they are whole
         version = version or pgserver.pgdata_version(folder) or NEWEST_VERSION
         _check_folder(folder)
+    if version not in pgserver.POSTGRES_VERSIONS:  # here: the wheel makes the folder first
+        there = " and ".join(map(str, pgserver.POSTGRES_VERSIONS))
+        raise ConfigurationError(
+            f"no embedded PostgreSQL {version} can run in {folder}: there are {there}"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_dead_users(folder)
@@ -151,6 +158,40 @@ def is_in_use(folder: Path) -> bool:
     """Say whether a living process uses the embedded server of *folder*."""
     with _users_lock():
         return bool(_living_users(folder))
+
+
+def delete_left_behind(folder: Path) -> None:
+    """End the server of *folder* and delete its data, where killed processes have left them.
+
+    Nothing happens where a living process uses it, where another user made it, and where it is not
+    as the wheel leaves it. A server that answers, but is no process here, is another container's.
+    """
+    pgserver = _import_pgserver()
+    from psutil import Error  # comes with the wheel
+
+    with _users_lock(), suppress(AssertionError, OSError, ValueError, Error):
+        folder = folder.resolve()
+        is_ours = (folder / _USERS_FILE).lstat().st_uid == os.geteuid()
+        if is_ours and not _living_users(folder):
+            _end(pgserver.PostmasterInfo.read_from_pgdata(folder))
+            shutil.rmtree(folder)
+
+
+def _end(postmaster: Any) -> None:
+    """End a server, where it runs. Raises OSError where it is none of the processes here."""
+    if postmaster is None:
+        return
+    process = postmaster.process
+    if process is not None and str(postmaster.pgdata) in process.cmdline():
+        process.send_signal(signal.SIGINT)  # ends the sessions, too
+        process.wait(timeout=10)
+    elif _answers(postmaster.socket_path):
+        raise ProcessLookupError(postmaster.pid)
+
+
+def _answers(socket_path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(socket_path)) == 0
 
 
 def _import_pgserver() -> Any:

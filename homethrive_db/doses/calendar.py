@@ -78,7 +78,7 @@ def page(report: Report) -> str:
             f"<style>{_STYLE}</style></head><body>",
             f"<header><div><h1>{name}</h1><p>{report.period}</p></div>",
             f'<div><div class="rate">{percent(report.adherence.total)}</div>',
-            "<p>of what was due was taken</p></div></header>",
+            "<p>of what was due and not skipped was taken</p></div></header>",
             *_calendar(report),
             *_table(report),
             "</body></html>\n",

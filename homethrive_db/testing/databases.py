@@ -35,6 +35,7 @@ COMPOSE_URL = "postgresql://homethrive_test:test_password@localhost:5433/homethr
 
 _RUN = "homethrive_test_run_{}"
 _OURS = re.compile(r"homethrive_([0-9a-f]{12})_\w+")
+_OUR_FOLDER = re.compile(r"homethrive-test-[0-9a-f]{12}")
 
 # A test run that loses its data in a crash loses nothing: trade durability for speed.
 _FAST = ("fsync", "synchronous_commit", "full_page_writes")
@@ -161,7 +162,10 @@ def server_url(run: str, environment: Mapping[str, str] = os.environ) -> str:
 def _own_server(run: str, version: str | None) -> str:
     from homethrive_db import embedded
 
-    folder = Path(tempfile.gettempdir()) / f"homethrive-test-{run}"
+    temporary = Path(tempfile.gettempdir())
+    for left in filter(lambda path: _OUR_FOLDER.fullmatch(path.name), temporary.iterdir()):
+        embedded.delete_left_behind(left)
+    folder = temporary / f"homethrive-test-{run}"
     location = EmbeddedLocation(folder, int(version) if version else None)
     server = embedded.start(location, delete_after=True)
     let_forget(server.url)

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,55 @@ def test_the_readmes_calls_list_a_week_of_doses(homethrive_committed_url):
     done = run_script(["-c", CALLS], homethrive_committed_url, "")
     assert len(done.stdout.splitlines()) in {8, 9, 10}  # of seven days from now, whatever day it is
     assert done.stdout.count("Lisinopril 10 mg scheduled") == len(done.stdout.splitlines())
+
+
+def blocks(page):
+    text = ROOT.joinpath("docs", page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def of_readme(homethrive_committed_url):
+    """Give the URL of a database in which the README's calls have been made."""
+    run_script(["-c", CALLS], homethrive_committed_url, "")
+    return homethrive_committed_url
+
+
+@pytest.mark.parametrize(
+    ("number", "prints"),
+    [(0, "Lisinopril 10 mg scheduled"), (1, ""), (2, ""), (3, "Lisinopril 10 mg ")],
+    ids=["due", "feed", "reminders", "adherence"],
+)
+def test_each_block_on_doses_runs_as_it_stands(of_readme, number, prints):
+    done = run_script(["-c", blocks("doses.md")[number]], of_readme, "")
+    assert prints in done.stdout
+    assert done.stderr == ""
+
+
+def test_no_block_on_doses_is_left_out():
+    assert len(blocks("doses.md")) == 4
+
+
+def test_the_feed_on_the_page_tells_of_what_is_due(
+    homethrive_committed_url, homethrive_committed_factory
+):
+    factory = homethrive_committed_factory
+    profile = factory.care_recipient(factory.user(display_name="Ana"), display_name="Bo")
+    while profile.id.int % 4:  # until one is in its shard
+        profile = factory.care_recipient(factory.user(display_name="Ana"), display_name="Bo")
+    due = datetime.now(UTC) - timedelta(minutes=10)
+    factory.schedule(
+        factory.medication(profile, name="Metformin 500 mg"),
+        time_of_day=f"{due:%H:%M}",
+        timezone="Etc/UTC",
+    )
+    done = run_script(["-c", blocks("doses.md")[1]], homethrive_committed_url, "")
+    assert (done.stdout, done.stderr) == ("Ana Bo Metformin 500 mg\n", "")
+
+
+def test_the_blocks_on_connections_run_one_after_the_other(of_readme):
+    done = run_script(["-c", "\n".join(blocks("connections.md"))], of_readme, "")
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_example_records_in_batches_and_goes_on_after_bad_lines(

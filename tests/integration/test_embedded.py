@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
+from psutil import Process
 
 from homethrive_db import ConfigurationError, UnavailableError, embedded
 from homethrive_db.settings import EmbeddedLocation
@@ -148,6 +150,64 @@ def test_a_database_in_use_is_not_recreated(server):
     server.recreate_database()
 
 
+def test_what_killed_users_left_is_deleted_once_the_last_is_gone(folder):
+    first, second = User(folder), User(folder)
+    server = Process(int(folder.joinpath("postmaster.pid").read_text().split()[0]))
+    first.kill()
+    embedded.delete_left_behind(folder)
+    assert runs(folder)
+    second.kill()
+    embedded.delete_left_behind(folder)
+    assert not folder.exists()
+    assert not server.is_running()
+
+
+def test_data_whose_server_has_crashed_are_deleted_too(folder):
+    User(folder).kill()
+    server = Process(int(folder.joinpath("postmaster.pid").read_text().split()[0]))
+    server.kill()
+    server.wait(timeout=60)
+    assert runs(folder)  # so it says still
+    embedded.delete_left_behind(folder)
+    assert not folder.exists()
+
+
+@pytest.fixture
+def left(folder):
+    """Leave a server, and stop it afterwards."""
+    User(folder).kill()
+    yield folder
+    User(folder).leave()
+
+
+def test_another_users_server_is_left_alone(left, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    embedded.delete_left_behind(left)
+    monkeypatch.undo()
+    assert runs(left)
+
+
+def test_a_server_that_is_no_process_here_is_left_alone(left):
+    """As one of another container is, which shares the folder."""
+    file = left / "postmaster.pid"
+    said = file.read_text()
+    file.write_text(said.replace(said.split()[0], str(os.getpid()), 1))
+    embedded.delete_left_behind(left)
+    file.write_text(said)
+    with closing(psycopg2.connect(embedded.EmbeddedServer(left, left, left).url)):
+        assert runs(left)
+
+
+@pytest.mark.parametrize("users", [None, "", "[12"])
+def test_a_folder_that_is_not_as_a_server_leaves_it_stays(folder, users):
+    folder.mkdir()
+    folder.joinpath("file.txt").write_text("somebody's")
+    if users is not None:
+        folder.joinpath(".handle_pids.json").write_text(users)
+    embedded.delete_left_behind(folder)
+    assert folder.joinpath("file.txt").exists()
+
+
 def run_code(code, **variables):
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -156,6 +216,13 @@ def run_code(code, **variables):
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("version", [12, 17])
+def test_a_version_that_is_not_there_is_refused_and_nothing_is_made(folder, version):
+    with pytest.raises(ConfigurationError, match=f"PostgreSQL {version} can.*there are 16 and 18"):
+        embedded.start(EmbeddedLocation(folder, version))
+    assert not folder.exists()
 
 
 def test_a_folder_of_another_version_is_refused(folder):

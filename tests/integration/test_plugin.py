@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from psutil import Process
 
 from homethrive_db import ConfigurationError
 from homethrive_db.testing.databases import server_url
@@ -200,3 +201,68 @@ def test_what_a_crashed_run_left_is_dropped_by_the_next(runs, given_url):
     crashed = databases(given_url)[0]
     runs(CLEAN).assert_outcomes(passed=6)
     assert len(crashed - databases(given_url)[0]) == 2
+
+
+@pytest.fixture
+def embedded_runs(pytester, runs):
+    """Run pytest on servers of the runs' own, whatever answers on this machine."""
+    pytester.makeconftest(
+        """
+        from homethrive_db.testing import databases
+
+        databases._answers = lambda *_: False
+        """
+    )
+    return runs
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_the_server_that_a_killed_run_left_is_ended_by_the_next(
+    embedded_runs, temporary, arguments
+):
+    embedded_runs(
+        """
+        import os
+
+        def test_killed(homethrive_committed_db):
+            os.kill(os.getpid(), 9)
+        """
+    )
+    (left,) = temporary.glob("homethrive-test-*")
+    server = Process(int(left.joinpath("postmaster.pid").read_text().split()[0]))
+    assert server.is_running()
+    embedded_runs(CLEAN, *arguments).assert_outcomes(passed=6)
+    assert not list(temporary.glob("homethrive-test-*"))
+    assert not server.is_running()
+
+
+def test_a_run_ends_no_server_of_another_that_lives(embedded_runs, temporary):
+    """Nor deletes what only has such a name."""
+    other = temporary / "homethrive-test-0123456789ab"
+    other.mkdir()
+    embedded_runs(
+        """
+        import subprocess, sys
+
+        BEGIN = (
+            "from homethrive_db.testing import databases;"
+            "databases._answers = lambda *_: False;"
+            "print(databases.server_url('f' * 12, {}))"
+        )
+
+        def test_another_run_begins(homethrive_db, homethrive_server_url):
+            other = subprocess.check_output([sys.executable, "-c", BEGIN], text=True)
+            assert "f" * 12 in other
+            assert other.strip() != homethrive_server_url
+            assert homethrive_db.execute_sql("SELECT 1").fetchone() == (1,)
+        """
+    ).assert_outcomes(passed=1)
+    assert other.exists()
+
+
+def test_a_version_that_is_not_there_leaves_no_folder(embedded_runs, temporary, monkeypatch):
+    monkeypatch.setenv("HOMETHRIVE_TEST_POSTGRES", "12")
+    refused = embedded_runs(CLEAN)
+    refused.assert_outcomes(errors=6)
+    refused.stdout.fnmatch_lines(["*no embedded PostgreSQL 12 can run in *: there are 16 and 18*"])
+    assert not list(temporary.glob("homethrive-test-*"))

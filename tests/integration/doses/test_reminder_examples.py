@@ -175,6 +175,22 @@ def test_a_grace_that_has_grown_waits_for_its_time(homethrive_committed_url, hom
     assert json.loads(state.read_text())["since"] == place["since"]
 
 
+def test_a_worker_whose_window_is_yet_to_come_says_so_in_each_round(
+    homethrive_committed_url, home, tmp_path
+):
+    """Its health file tells that it works, while nobody is told of anything."""
+    state = tmp_path / "missed.json"
+    place = {"since": "9999-12-31T23:30:00+00:00", "until": None, "after": None}
+    state.write_text(json.dumps(place))
+    with worker("missed.py", homethrive_committed_url, tmp_path, "--grace", "60") as process:
+        wait_until(lambda: log(tmp_path).count("\n") > 1)
+        assert end(process) == (0, "")
+    first, *_ = log(tmp_path).splitlines()
+    assert "WARNING missed.json: nobody is told until doses due at 9999-12-31 23:30" in first
+    assert "delete it" in first
+    assert json.loads(state.read_text()) == place
+
+
 @pytest.mark.parametrize("program", ["remind.py", "missed.py"])
 def test_what_was_settled_long_ago_is_deleted(homethrive_committed_url, home, tmp_path, program):
     """Else the ledger of whoever runs one of the workers grows for ever."""
@@ -232,6 +248,8 @@ def test_a_file_that_cannot_be_used_ends_a_worker_with_one_line(
 @pytest.mark.parametrize(
     "state",
     [
+        "",
+        "{",
         "{}",
         "[]",
         "5",
@@ -253,6 +271,8 @@ def test_a_state_of_another_shape_ends_a_worker_with_one_line(
         assert process.wait(timeout=60) == 1
     (said,) = log(tmp_path).splitlines()
     assert "ERROR missed.json holds something else: " in said
+    assert "indices" not in said
+    assert said.endswith("; delete it: the last day is then read anew")
     assert tmp_path.joinpath("missed.json").read_text() == state
 
 

@@ -87,6 +87,7 @@ def test_the_calendar_stands_alone_and_shows_each_dose(
     assert f"08:00 Metformin <500 mg>: skipped ({REASON})" in page.titles
     assert page.signs.count("taken") == 2 + 1  # and once in the legend
     assert "66 %" in page.text
+    assert "of what was due and not skipped was taken" in page.text
 
 
 @pytest.mark.parametrize(
