@@ -14,6 +14,7 @@ import psycopg2.extensions
 
 from homethrive_db.deadlines import exceeded
 from homethrive_db.errors import Translation
+from homethrive_db.secrecy import without_locals
 from homethrive_db.value_types import register_types
 
 # Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
@@ -46,6 +47,7 @@ class Connector:
         self.parameters = parameters
         self._credentials = credentials
 
+    @without_locals
     def connect(self, seconds: float) -> Any:
         """Connect, in *seconds*, which may be infinite.
 
@@ -94,7 +96,7 @@ def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
         try:
             outcomes.put(psycopg2.connect(**parameters))
         except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
-            outcomes.put(error)
+            outcomes.put(error.with_traceback(None))  # this frame, which still runs, has a password
 
     threading.Thread(target=attempt, name="homethrive_db connect", daemon=True).start()
     try:
