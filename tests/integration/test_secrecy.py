@@ -22,6 +22,7 @@ from homethrive_db.cli.migrations import reset
 from homethrive_db.cli.tools import psql
 from homethrive_db.migrate import migrate, status
 from homethrive_db.settings import connection_parameters
+from homethrive_db.testing.databases import TestDatabases, let_forget, server_url
 from tests.secrecy import shown
 
 SECRET = "s3cretpw"
@@ -131,8 +132,14 @@ UNREADABLE = [
 @pytest.mark.parametrize("url", UNREADABLE)
 @pytest.mark.parametrize(
     "call",
-    [create_db, connection_parameters],
-    ids=["create_db", "connection_parameters"],
+    [
+        create_db,
+        connection_parameters,
+        let_forget,
+        lambda url: TestDatabases(url, "0" * 12),
+        lambda url: server_url("run", {"DATABASE_URL_TEST": url}),
+    ],
+    ids=["create_db", "connection_parameters", "let_forget", "TestDatabases", "server_url"],
 )
 def test_no_url_is_shown_that_cannot_be_read(url, call):
     error = failing(partial(call, url))
@@ -161,7 +168,8 @@ def test_nothing_of_the_environment_is_shown(name, monkeypatch):
     """The repr of the whole of it would show every password that it holds."""
     monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("DATABASE_PROXY", "perhaps")
-    assert SECRET not in shown(failing(Settings.from_environment))
+    for call in (Settings.from_environment, partial(server_url, "run")):
+        assert SECRET not in shown(failing(call))
     assert SECRET in repr(os.environ)
 
 
@@ -184,3 +192,10 @@ def test_no_password_of_the_process_is_shown(monkeypatch):
 def test_no_command_shows_a_password(command, arguments, url, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
     assert SECRET not in shown(failing(lambda: command.callback(**arguments)))
+
+
+@pytest.mark.parametrize("call", [let_forget, lambda url: TestDatabases(url, "0" * 12)])
+def test_databases_for_tests_fail_as_any_other_does(call):
+    error = failing(partial(call, NOWHERE))
+    assert isinstance(error, UnavailableError)
+    assert SECRET not in shown(error)
