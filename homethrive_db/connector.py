@@ -29,6 +29,15 @@ CONNECTION_DEFAULTS = {
 }
 
 
+class _Connection(psycopg2.extensions.connection):
+    """A connection that shows no DSN: psycopg2 leaves ``sslpassword`` in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<connection at {id(self):#x}, closed: {self.closed}>"
+
+
 class Credentials(Protocol):
     """Gives libpq's keywords for one physical connection: ``user`` and ``password``, say.
 
@@ -44,7 +53,7 @@ class Connector:
     """Connects to one database, and asks for credentials each time."""
 
     def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
-        self.parameters = parameters
+        self.parameters = {"connection_factory": _Connection, **parameters}
         self._credentials = credentials
 
     @without_locals

@@ -199,3 +199,14 @@ def test_databases_for_tests_fail_as_any_other_does(call):
     error = failing(partial(call, NOWHERE))
     assert isinstance(error, UnavailableError)
     assert SECRET not in shown(error)
+
+
+def test_a_connection_shows_no_password_either(homethrive_committed_url):
+    """It is a variable of the frames of every statement; psycopg2 shows the passphrase of a key."""
+    db = create_db(homethrive_committed_url, password=SECRET, sslpassword=SECRET)
+    with db.connection_context():
+        assert f"sslpassword={SECRET}" in db.connection().dsn
+        error = failing(lambda: db.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())"))
+    db.close_all()
+    assert "'connection': '<connection at" in shown(error)
+    assert SECRET not in shown(error)
