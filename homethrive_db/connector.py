@@ -14,6 +14,7 @@ import psycopg2.extensions
 
 from homethrive_db.deadlines import exceeded
 from homethrive_db.errors import Translation
+from homethrive_db.secrecy import without_locals
 from homethrive_db.value_types import register_types
 
 # Ask libpq to notice a dead peer: seconds, and milliseconds for what was sent and not acknowledged.
@@ -26,6 +27,15 @@ CONNECTION_DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "15000",
 }
+
+
+class _Connection(psycopg2.extensions.connection):
+    """A connection that shows no DSN: psycopg2 leaves ``sslpassword`` in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<connection at {id(self):#x}, closed: {self.closed}>"
 
 
 class Credentials(Protocol):
@@ -43,9 +53,10 @@ class Connector:
     """Connects to one database, and asks for credentials each time."""
 
     def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
-        self.parameters = parameters
+        self.parameters = {"connection_factory": _Connection, **parameters}
         self._credentials = credentials
 
+    @without_locals
     def connect(self, seconds: float) -> Any:
         """Connect, in *seconds*, which may be infinite.
 
@@ -94,7 +105,7 @@ def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
         try:
             outcomes.put(psycopg2.connect(**parameters))
         except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
-            outcomes.put(error)
+            outcomes.put(error.with_traceback(None))  # this frame, which still runs, has a password
 
     threading.Thread(target=attempt, name="homethrive_db connect", daemon=True).start()
     try:

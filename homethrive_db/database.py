@@ -24,6 +24,7 @@ from homethrive_db.errors import (
 from homethrive_db.observing import Observer
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.prepared import OUTDATED_STATES, PreparedText
+from homethrive_db.secrecy import without_locals
 from homethrive_db.transactions import TransactionalPool
 
 T = TypeVar("T")
@@ -199,6 +200,7 @@ def _all_rows(cursor: Any) -> list[Row]:
     )
 
 
+@without_locals
 def create_db(
     url: str | None = None,
     *,
@@ -229,6 +231,7 @@ def create_db(
     return database_of({**settings.connection_parameters(url), **options})
 
 
+@without_locals
 def database_of(keywords: Mapping[str, Any]) -> Database:
     """Make a database from options and libpq's keywords: no password has to go into a URL.
 

@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from homethrive_db.errors import ConfigurationError
+from homethrive_db.secrecy import without_locals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ class Settings:
     """Whether a proxy such as RDS Proxy is between."""
 
     @classmethod
+    @without_locals  # the repr of the environment shows all of it
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the variables; an empty one counts as unset. Raises ConfigurationError."""
         proxy = environment.get("DATABASE_PROXY") or "0"
@@ -112,6 +114,7 @@ def embedded_location(url: str) -> EmbeddedLocation:
     )
 
 
+@without_locals
 def connection_parameters(url: str) -> dict[str, str]:
     """Split a libpq URI into libpq's keywords, percent-encoding undone.
 

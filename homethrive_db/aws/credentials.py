@@ -17,6 +17,7 @@ from homethrive_db.aws.client import client_of
 from homethrive_db.connector import Credentials
 from homethrive_db.database import Database, database_of
 from homethrive_db.errors import ConfigurationError, ValidationError
+from homethrive_db.secrecy import without_locals
 
 DATABASE_NAME = "homethrive"
 PORT = 5432
@@ -28,6 +29,7 @@ _TLS = frozenset({"require", "verify-ca", "verify-full"})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
+@without_locals
 def create_db(*, max_connections: int = 10, pool_timeout: float = 30, **options: Any) -> Database:
     """Make a database for what the environment says of AWS; nothing is connected to it yet.
 
@@ -45,6 +47,7 @@ def create_db(*, max_connections: int = 10, pool_timeout: float = 30, **options:
     return database_of({**keywords, **pool})
 
 
+@without_locals
 def connection_parameters() -> dict[str, str]:
     """Find libpq's keywords: host, port, database and user, with a password or a token.
 
@@ -91,6 +94,7 @@ class SecretCredentials:
 
     verify_tls = True
 
+    @without_locals
     def __init__(self, arn: str) -> None:
         self._arn = arn
         self.secret: Mapping[str, object] = _read_secret(arn)
@@ -98,6 +102,7 @@ class SecretCredentials:
         self._pause = _FIRST_PAUSE
         self._ask_again_at = 0.0
 
+    @without_locals
     def __call__(self, *, refresh: bool) -> Mapping[str, str]:
         """Give user and password. Raises as ``connection_parameters`` does."""
         now = time.monotonic()
@@ -129,6 +134,7 @@ class TokenCredentials:
         self._token = ""
         self._made_at = float("-inf")
 
+    @without_locals
     def __call__(self, *, refresh: bool) -> Mapping[str, str]:
         """Give the user, and a token as the password. Raises as ``connection_parameters`` does."""
         now = time.monotonic()

@@ -195,9 +195,8 @@ def reset(yes: bool) -> None:
     from homethrive_db import migrate as migrations
     from homethrive_db.migrate.reset import drop_everything, resettable_name
 
-    url = Settings.from_environment().required_database_url()
     with database() as db:
-        name = resettable_name(db, url)
+        name = resettable_name(db, Settings.from_environment().required_database_url())
         if not yes:
             typed = click.prompt(f"All rows in {db.database} go. Type its name to say so", type=str)
             if typed != name:

@@ -14,10 +14,12 @@ import click
 
 from homethrive_db.cli.program import main
 from homethrive_db.errors import ConfigurationError
+from homethrive_db.secrecy import without_locals
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@without_locals
 def psql(arguments: tuple[str, ...]) -> None:
     """Open psql on the database; ARGUMENTS are psql's."""
     from psycopg2.extensions import make_dsn

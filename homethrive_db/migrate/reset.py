@@ -13,11 +13,13 @@ from homethrive_db.migrate.files import read_folder
 from homethrive_db.migrate.lock import migration_lock
 from homethrive_db.migrate.scratch import catalogs_of_migrations
 from homethrive_db.models import ENUMS, MODELS
+from homethrive_db.secrecy import without_locals
 from homethrive_db.settings import is_embedded
 
 _ENDINGS = ("_dev", "_test")
 
 
+@without_locals
 def resettable_name(db: Database, url: str) -> str:
     """Give the name of the database that *db* reaches by *url*, where it may be emptied.
 

@@ -5,6 +5,7 @@ No pytest in here: the plugin turns these into fixtures.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -17,15 +18,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 from psycopg2.errors import ObjectInUse
 
+from homethrive_db.connector import Connector
 from homethrive_db.database import create_db
 from homethrive_db.errors import ConfigurationError
+from homethrive_db.secrecy import without_locals
 from homethrive_db.settings import (
     EmbeddedLocation,
     Settings,
     connection_parameters,
+    describe,
     embedded_location,
     is_embedded,
 )
@@ -41,6 +44,16 @@ _OUR_FOLDER = re.compile(r"homethrive-test-[0-9a-f]{12}")
 _FAST = ("fsync", "synchronous_commit", "full_page_writes")
 
 
+class ServerUrl(str):
+    """A URL that may hold a password, and shows none where the variables of a test are shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Describe where it leads."""
+        return f"<URL of {describe(connection_parameters(self))}>"
+
+
 class TestDatabases:
     """Makes databases on one server for one test run, and drops them all at its end.
 
@@ -51,13 +64,13 @@ class TestDatabases:
 
     __test__ = False  # its name would make pytest collect it
 
+    @without_locals
     def __init__(self, server_url: str, run: str, process: str = "main") -> None:
-        self.server_url = server_url
+        self.server_url = ServerUrl(server_url)
         self._run = run
         self._process = process
         self._numbers = count(1)
-        self._connection = psycopg2.connect(server_url, application_name=_RUN.format(run))
-        self._connection.autocommit = True
+        self._connection = _connect(server_url, application_name=_RUN.format(run))
         self._drop_what_crashed_runs_left()
 
     def template(self) -> str:
@@ -84,7 +97,7 @@ class TestDatabases:
 
     def url_of(self, database: str) -> str:
         """Give the URL of another database of the server."""
-        return urlsplit(self.server_url)._replace(path=f"/{database}").geturl()
+        return ServerUrl(urlsplit(self.server_url)._replace(path=f"/{database}").geturl())
 
     def close(self) -> None:
         """Leave the run; the last process drops the template."""
@@ -134,6 +147,7 @@ def run_name(environment: Mapping[str, str] = os.environ) -> str:
     return (shared or uuid.uuid4().hex)[:12]
 
 
+@without_locals
 def server_url(run: str, environment: Mapping[str, str] = os.environ) -> str:
     """Find the server for a test run, or start one.
 
@@ -172,15 +186,19 @@ def _own_server(run: str, version: str | None) -> str:
     return server.url
 
 
+@without_locals
 def let_forget(url: str) -> None:
     """Let a server of the tests' own be fast, and lose what it holds when its machine fails."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
+    connection = _connect(url)
     with connection.cursor() as cursor:
         for setting in _FAST:
             cursor.execute(f"ALTER SYSTEM SET {setting} = off")
         cursor.execute("SELECT pg_reload_conf()")
     connection.close()
+
+
+def _connect(url: str, **parameters: str) -> Any:
+    return Connector({**connection_parameters(url), **parameters}, None).connect(math.inf)
 
 
 def _answers(host: str, port: int) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from homethrive_db import Repositories, UnavailableError, aws
 from tests.faults.conftest import DATABASE
 from tests.faults.servers import running
+from tests.secrecy import shown
 from tests.waiting import wait_until
 
 ROLE = "rotating"
@@ -99,7 +100,7 @@ def test_a_password_that_is_wrong_is_asked_for_once_more(guarded, url, make_db):
     with pytest.raises(UnavailableError) as caught:
         db.connect()
     assert provider.calls == [False, True]
-    assert "first" not in str(caught.value) + repr(db)
+    assert "first" not in shown(caught.value) + repr(db)
     assert db.stats().in_use == 0
 
 
@@ -118,6 +119,7 @@ def test_a_second_login_has_the_time_that_is_left(guarded, url, make_db):
     with pytest.raises(UnavailableError) as caught, db.deadline(0.3):
         db.connect()
     assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert "first" not in shown(caught.value)
 
 
 def test_a_refused_login_is_no_timeout(proxy, proxy_url, make_db):
@@ -125,9 +127,10 @@ def test_a_refused_login_is_no_timeout(proxy, proxy_url, make_db):
     proxy.is_black_hole = True
     provider = Provider("first")
     db = make_db(proxy_url, credentials=provider, connect_timeout=2)
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as caught:
         db.connect()
     assert provider.calls == [False]
+    assert "first" not in shown(caught.value)
 
 
 def test_a_secret_is_read_again_and_its_pending_version_tried(

@@ -1,5 +1,6 @@
 """Connections that are lost: in the pool, while held, in a transaction, during COMMIT."""
 
+import math
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from homethrive_db import (
 )
 from tests.faults.conftest import DATABASE
 from tests.faults.servers import halted
+from tests.secrecy import shown
 from tests.waiting import wait_until
 
 WRITE = "INSERT INTO written VALUES (%s)"
@@ -39,6 +41,18 @@ def test_after_a_restart_the_next_call_succeeds_at_once(server, url, make_db):
     assert users.find_by_clerk_user_id("user_1").clerk_user_id == "user_1"
     assert time.monotonic() - began < 1
     assert db.stats().dropped == {"dead": 1}
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 30], ids=["no deadline", "deadline"])
+def test_no_password_is_shown_where_a_lost_connection_cannot_be_replaced(server, make_db, seconds):
+    """Not where it is lost, nor where the next call connects anew."""
+    db = make_db(server.url(DATABASE).replace("postgres@", "postgres:s3cretpw@"))
+    with db.connection_context(), db.deadline(seconds):
+        server.stop()
+        for reason in ("terminating|closed", "Connection refused"):
+            with pytest.raises(UnavailableError, match=reason) as caught:
+                Repositories(db).users.find_by_clerk_user_id("nobody")
+            assert "s3cretpw" not in shown(caught.value)
 
 
 @pytest.mark.parametrize("block", ["connection_context", "none"])

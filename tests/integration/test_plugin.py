@@ -176,6 +176,54 @@ def test_a_run_on_a_database_that_is_not_for_tests_fails_in_every_test(runs, mon
     refused.stdout.fnmatch_lines(["*tests run only where the database's name ends in _test*"])
 
 
+SECRET = "s3cretpw"
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        (f"postgresql://u:{SECRET}@localhost:1/x_test", "*UnavailableError: *Connection refused*"),
+        (f"mysql://u:{SECRET}@h/x_test", "*ConfigurationError: *must begin with postgresql://*"),
+        (f"postgresql://u:{SECRET}%zz@h/x_test", "*ConfigurationError: *cannot be read*"),
+        (f"postgresql://u:{SECRET}@h/x_test?nope=1", "*ConfigurationError: *cannot be read*"),
+    ],
+    ids=["nowhere", "scheme", "percent", "parameter"],
+)
+def test_a_run_that_finds_no_server_shows_no_password(runs, monkeypatch, url, line):
+    monkeypatch.setenv("DATABASE_URL_TEST", url)
+    failed = runs(CLEAN, "-l")
+    failed.assert_outcomes(errors=6)
+    failed.stdout.fnmatch_lines([line])
+    assert SECRET not in failed.stdout.str() + failed.stderr.str()
+
+
+@on_a_given_server
+def test_a_test_that_fails_shows_no_password_of_its_database(runs, given_url, monkeypatch):
+    """Nor does a migration that fails, whose frames have the URL of the template."""
+    monkeypatch.setenv("DATABASE_URL_TEST", given_url.replace("postgres@", f"postgres:{SECRET}@"))
+    failed = runs(
+        """
+        import psycopg2
+        import pytest
+        from homethrive_db.migrate import runner
+
+        def test_template(homethrive_databases, monkeypatch, tmp_path):
+            tmp_path.joinpath("001_wrong.py").write_text("raise LookupError('wrong')")
+            monkeypatch.setattr(runner, "migrations_folder", lambda: tmp_path)
+            homethrive_databases.template()
+
+        def test_urls(homethrive_committed_url, homethrive_server_url, homethrive_committed_db):
+            psycopg2.connect(homethrive_committed_url).close()
+            assert not homethrive_committed_url
+        """,
+        "-l",
+    )
+    failed.assert_outcomes(failed=2)
+    failed.stdout.fnmatch_lines(["*homethrive_committed_url = <URL of homethrive_*"])
+    failed.stdout.fnmatch_lines(["*LookupError: wrong*"])
+    assert SECRET not in failed.stdout.str() + failed.stderr.str()
+
+
 @pytest.mark.parametrize("version", ["16"])
 def test_the_version_of_the_own_server_can_be_chosen(runs, monkeypatch, version):
     monkeypatch.setenv("HOMETHRIVE_TEST_POSTGRES", version)

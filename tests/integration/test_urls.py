@@ -1,7 +1,6 @@
 """Every way to name a server leads there; a wrong one is told in a line that shows no password."""
 
 import re
-import traceback
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -9,6 +8,7 @@ from peewee import SQL, Select
 
 from homethrive_db import UnavailableError, check_connection, create_db
 from homethrive_db.statements import statement
+from tests.secrecy import shown
 
 PASSWORD = "p@ss/w:%rd #?ü"
 LOGIN = statement(Select((), (SQL("current_user::text"), SQL("current_database()::text"))))
@@ -54,7 +54,7 @@ def test_a_wrong_password_is_told_without_it(login):
     with pytest.raises(UnavailableError, match="someone") as caught:
         check_connection(create_db(login("s3cr3t")))
     assert caught.value.__cause__ is not None
-    printed = "".join(traceback.format_exception(caught.value, limit=0)) + repr(caught.value)
+    printed = shown(caught.value) + repr(caught.value)
     assert "s3cr3t" not in printed
     assert PASSWORD not in printed
 
@@ -93,4 +93,4 @@ def test_a_server_that_is_not_there_is_told_in_a_line(place):
         check_connection(create_db(f"postgresql://{separator}{place}"))
     assert caught.value.retryable
     assert re.fullmatch(r"[^\n]+", str(caught.value))
-    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value, limit=0))
+    assert "s3cr3t" not in shown(caught.value)

@@ -18,16 +18,18 @@ import pytest
 from homethrive_db import ConfigurationError, UnavailableError, aws, check_connection
 from homethrive_db.aws import client
 from homethrive_db.settings import with_verified_tls
+from tests import secrecy
 
 PASSWORD = "p@ss/w:%rd #?ü'\\ s3cr3t"
 SECRET = {"username": "someone", "password": PASSWORD}
 
 
 def shown(error):
-    """Give all that a log could print of an error."""
+    """Give all that a log or an error tracker could print of an error."""
     lines = traceback.format_exception(error)
     chain = [error, error.__cause__, error.__context__]
-    return "".join(lines) + "".join(f"{one!r}{getattr(one, '__dict__', '')}" for one in chain)
+    fields = (f"{one!r}{getattr(one, '__dict__', '')}" for one in chain)
+    return "".join([*lines, *fields, secrecy.shown(error)])
 
 
 def refused():
