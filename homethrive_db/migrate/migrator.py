@@ -50,7 +50,7 @@ class SafeMigrator(Migrator):
     """Runs SQL without a replay of older files; refuses what an author has still to decide."""
 
     def sql(self, sql: str, *params: Any) -> None:
-        """Have *sql* executed."""
+        """Have *sql* executed; without *params* a ``%`` in it is a ``%``, else ``%%`` is one."""
         executed = bare(sql)
         if not executed.strip("; \n\t") and QUESTION not in sql:
             raise MigrationError("there is no SQL in it: write some")
@@ -66,7 +66,9 @@ class SafeMigrator(Migrator):
             raise MigrationError(
                 "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
             )
-        super().sql(sql, *params)
+        if params:
+            _check_placeholders(sql, len(params))
+        super().sql(sql if params else sql.replace("%", "%%"), *params)
 
 
 class NonTransactionalMigrator(SafeMigrator):
@@ -136,6 +138,16 @@ class NonTransactionalMigrator(SafeMigrator):
 def bare(sql: str) -> str:
     """Leave out of *sql* what is not executed as it stands."""
     return _NO_SQL.sub(" ", sql)
+
+
+def _check_placeholders(sql: str, parameters: int) -> None:
+    """Raise MigrationError where psycopg2 could not fill *parameters* into *sql*."""
+    try:
+        sql % (("",) * parameters)
+    except (TypeError, ValueError):
+        raise MigrationError(
+            "SQL with parameters has one %s for each of them, and any other % is written %%"
+        ) from None
 
 
 def perform(file: MigrationFile, step: Step, migrator: SafeMigrator, db: Any) -> None:

@@ -124,6 +124,46 @@ def test_a_migration_that_fails_in_python_leaves_nothing_either(empty_db, folder
     assert status(empty_db).pending == ["003_fails"]
 
 
+PERCENT = """
+MARK = "UPDATE users SET display_name = '%s, 100%%' WHERE email LIKE '%@x' AND 7 % 4 = 3"
+
+def migrate(migrator, database, fake=False, **kwargs):
+    migrator.sql("INSERT INTO users (clerk_user_id, display_name, email) VALUES ('a', 'A', 'a@x')")
+    migrator.sql("ALTER TABLE users ADD COLUMN note text DEFAULT '50%'")
+    migrator.sql(MARK)
+    migrator.sql("UPDATE users SET note = %s WHERE note LIKE '50%%'", "now 60%")
+
+def rollback(migrator, database, fake=False, **kwargs):
+    migrator.sql("DELETE FROM users WHERE display_name LIKE '%s, 100%'")
+    migrator.sql("ALTER TABLE users DROP COLUMN note")
+"""
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+def test_sql_without_parameters_means_what_it_says(empty_db, server, folder, transactional):
+    folder.joinpath("003_percent.py").write_text(f"TRANSACTIONAL = {transactional}\n{PERCENT}")
+    for apply in (lambda: list(migrate(empty_db)), lambda: stock(server, folder)):
+        apply()
+        ((user,),) = rows(empty_db, "users")
+        assert (user["display_name"], user["note"]) == ("%s, 100%%", "now 60%")
+        assert list(rollback(empty_db)) == ["003_percent"]
+        assert rows(empty_db, "users") == []
+
+
+def stock(server, folder):
+    done = pw_migrate("migrate", url=server.url, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("sql", ["SELECT %s WHERE 'a' LIKE '%a'", "SELECT 1", "SELECT %s, %s"])
+def test_sql_with_parameters_says_how_a_percent_sign_is_written(empty_db, folder, sql):
+    folder.joinpath("003_percent.py").write_text(
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r}, 1)\n"
+    )
+    with pytest.raises(MigrationError, match=r"003_percent: SQL with parameters .* is written %%"):
+        list(migrate(empty_db))
+
+
 def test_a_failing_rollback_takes_nothing_back(empty_db, folder):
     folder.joinpath("003_stays.py").write_text(
         "def migrate(migrator, database, fake=False, **kwargs):\n"
