@@ -6,6 +6,7 @@ False`` runs statement by statement, so each must bear to be run again after a c
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import time
@@ -15,7 +16,7 @@ from peewee_migrate.migrator import Migrator
 from playhouse.migrate import Operation
 
 from homethrive_db.errors import MigrationError
-from homethrive_db.migrate.failures import wrong
+from homethrive_db.migrate.failures import naming, wrong
 from homethrive_db.migrate.files import MigrationFile, Step
 from homethrive_db.migrate.lock import Holder, Listener
 
@@ -152,11 +153,24 @@ def _check_placeholders(sql: str, parameters: int) -> None:
 
 def perform(file: MigrationFile, step: Step, migrator: SafeMigrator, db: Any) -> None:
     """Let a function of *file* say what is to be done, and do it."""
+    with naming(file.path):
+        try:
+            _check_parameters(step)
+            step(migrator, db, fake=False)
+            migrator()
+        except MigrationError as error:
+            raise wrong(file.name, error.message, error.code) from error
+
+
+def _check_parameters(step: Step) -> None:
+    """Raise MigrationError where *step* does not take what ``perform`` gives it."""
     try:
-        step(migrator, db, fake=False)
-        migrator()
-    except MigrationError as error:
-        raise wrong(file.name, error.message, error.code) from error
+        inspect.signature(step).bind(None, None, fake=False)
+    except TypeError:
+        raise MigrationError(
+            f"{step.__name__} takes other parameters than (migrator, database, fake=False, "
+            "**kwargs)"
+        ) from None
 
 
 def limit_locks(db: Any, seconds: float) -> None:
