@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import peewee
 import psycopg2
 
 from homethrive_db.errors import HomethriveDbError, MigrationError, ValidationError, translate
+
+# An f-string may have put a value of a row into a text; a name in quotes may hold one.
+_NOT_TOLD = re.compile(
+    r"(?P<name>\"[^\"]*\")|--[^\n]*|/\*.*?\*/"
+    r"|(?P<text>(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|(?P<quote>\$\w*\$).*?(?P=quote))",
+    re.DOTALL,
+)
+_LONGEST_BEGIN = 80
 
 # Their text has names of the code, never a value of a row.
 _OF_CODE = (SyntaxError, ImportError, NameError, AttributeError)
@@ -26,9 +37,30 @@ def failed(migration: str, outcome: str, error: Exception) -> MigrationError:
     ours = translate(error)
     reason = str(error).strip().partition("\n")[0]
     if isinstance(ours, ValidationError):  # the one kind whose first line may quote a value
-        reason = str(ours)
+        reason = _refused(error)
+    reason = "; ".join([reason, *getattr(error, "__notes__", [])])
     details = {"migration": migration, **(ours.details if ours else {})}
     return MigrationError(f"{migration} {outcome}: {reason}", details=details)
+
+
+def _refused(error: Exception) -> str:
+    """Tell of a refused value by all names that there are."""
+    driver_error: Any = getattr(error, "orig", None) or error
+    diagnostics = driver_error.diag
+    names = {
+        "constraint": diagnostics.constraint_name,
+        "column": diagnostics.column_name,
+        "table": diagnostics.table_name,
+    }
+    named = [f"{kind} {name}" for kind, name in names.items() if name]
+    known = ", ".join([driver_error.pgcode, type(driver_error).__name__, *named])
+    return f"the database refuses the value ({known})"
+
+
+def begin_of(sql: str) -> str:
+    """Give the beginning of a migration's SQL, without what stands between its quotes."""
+    told = _NOT_TOLD.sub(lambda match: match["name"] or ("'…'" if match["text"] else " "), sql)
+    return textwrap.shorten(told, _LONGEST_BEGIN, placeholder=" …")
 
 
 @contextmanager

@@ -12,11 +12,12 @@ import re
 import time
 from typing import Any
 
+import peewee
 from peewee_migrate.migrator import Migrator
 from playhouse.migrate import Operation
 
 from homethrive_db.errors import MigrationError
-from homethrive_db.migrate.failures import naming, wrong
+from homethrive_db.migrate.failures import begin_of, naming, wrong
 from homethrive_db.migrate.files import MigrationFile, Step
 from homethrive_db.migrate.lock import Holder, Listener
 
@@ -47,6 +48,22 @@ FROM pg_stat_progress_create_index JOIN pg_stat_activity USING (pid) WHERE index
 """
 
 
+class _Statement(Operation):
+    """An operation whose failure notes which SQL it was; bound values are no part of that."""
+
+    def __init__(self, operation: Operation, sql: str) -> None:
+        super().__init__(operation.migrator, operation.fn, *operation.args)
+        self._sql = sql
+
+    def run(self) -> None:
+        """Execute it."""
+        try:
+            super().run()
+        except peewee.PeeweeException as error:
+            error.add_note(f"in SQL that begins {begin_of(self._sql)}")
+            raise
+
+
 class SafeMigrator(Migrator):
     """Runs SQL without a replay of older files; refuses what an author has still to decide."""
 
@@ -70,6 +87,7 @@ class SafeMigrator(Migrator):
         if params:
             _check_placeholders(sql, len(params))
         super().sql(sql if params else sql.replace("%", "%%"), *params)
+        self.__ops__.append(_Statement(self.__ops__.pop(), sql))
 
 
 class NonTransactionalMigrator(SafeMigrator):

@@ -266,6 +266,40 @@ def test_a_migration_of_rows_fails_without_showing_their_values(
     assert "takes-sertraline" not in printed + repr(caught.value) + caplog.text
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            "'INSERT INTO users (clerk_user_id) VALUES (NULL)'",
+            "(23502, NotNullViolation, column clerk_user_id, table users); "
+            "in SQL that begins INSERT INTO users (clerk_user_id) VALUES (NULL)",
+        ),
+        (
+            "'ALTER TABLE users ADD CONSTRAINT ck CHECK (false); ' + INSERT",
+            "(23514, CheckViolation, constraint ck, table users); "
+            "in SQL that begins ALTER TABLE users ADD CONSTRAINT ck CHECK (false); "
+            "INSERT INTO users …",
+        ),
+        ("'SELECT %s / 0', 4711", "(22012, DivisionByZero); in SQL that begins SELECT %s / 0"),
+        (
+            "'/* 4711 */ SELECT 1 / 0, $$4711$$, E\\'\\\\\\'4711\\', \\'4711\\' -- 4711'",
+            "(22012, DivisionByZero); in SQL that begins SELECT 1 / 0, '…', '…', '…'",
+        ),
+        ('"""SELECT 1 AS "it\'s", 1 / 0"""', 'begins SELECT 1 AS "it\'s", 1 / 0'),
+    ],
+)
+def test_what_is_refused_is_named_and_where(empty_db, folder, call, says):
+    """By names and by the SQL of the file, which has no bound value and nothing between quotes."""
+    folder.joinpath("003_rows.py").write_text(
+        f"INSERT = \"INSERT INTO users (clerk_user_id) VALUES ('4711')\"\n{DEF}"
+        f"    migrator.sql({call})\n"
+    )
+    with pytest.raises(MigrationError) as caught:
+        list(migrate(empty_db))
+    assert str(caught.value).endswith(says)
+    assert "4711" not in str(caught.value)
+
+
 def test_a_migration_without_a_rollback_cannot_go_back(empty_db, folder):
     folder.joinpath("003_one_way.py").write_text(
         "def migrate(migrator, database, fake=False, **kwargs):\n"
