@@ -83,6 +83,9 @@ def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
             click.echo(f"  applied {applied}")
         if applied is None:
             click.echo("  nothing to apply")
+        for one in migrations.status(db).applied:
+            if one.is_missing:
+                click.echo(f"  applied before, but its file is not there: {one.name}")
 
 
 @main.command()
@@ -107,7 +110,11 @@ def rollback(count: int, **options: Unpack[MigrationOptions]) -> None:
 
 @main.command()
 @FORMAT
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where any is pending or edited.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit with 1 where any is pending, edited or without its file.",
+)
 def status(form: str, exit_code: bool) -> None:
     """Show which migrations are applied, when, and which are pending. Changes nothing."""
     from homethrive_db import migrate as migrations
@@ -133,6 +140,8 @@ def _applied(one: Applied) -> str:
         words.append(f"in {one.seconds:.2f} s")
     if one.is_edited:
         words.append("edited since")
+    if one.is_missing:
+        words.append("its file is not there")
     return "  ".join(words)
 
 
