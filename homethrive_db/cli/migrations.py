@@ -194,6 +194,17 @@ def adopt() -> None:
         click.echo("  nothing to adopt")
 
 
+def _ask(question: str) -> str:
+    """Give what is typed. Raises ConfigurationError where nobody is there to type."""
+    try:
+        return str(click.prompt(question, type=str))
+    except click.Abort as end:
+        click.echo()
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise ConfigurationError("no name was typed: nothing was dropped") from None
+
+
 @main.command()
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name.")
 def reset(yes: bool) -> None:
@@ -207,10 +218,8 @@ def reset(yes: bool) -> None:
     url = Settings.from_environment().required_database_url()
     with database() as db:
         name = resettable_name(db, url)
-        if not yes:
-            typed = click.prompt(f"All rows in {db.database} go. Type its name to say so", type=str)
-            if typed != name:
-                raise ConfigurationError(f"that is not its name ({name}): nothing was dropped")
+        if not yes and _ask(f"All rows in {db.database} go. Type its name to say so") != name:
+            raise ConfigurationError(f"that is not its name ({name}): nothing was dropped")
         drop_everything(db, migrations.migrations_folder())
         click.echo(f"Emptied {db.database}")
         for applied in migrations.migrate(db, on_wait=_say):
