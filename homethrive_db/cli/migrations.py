@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
@@ -153,8 +154,10 @@ def generate(name: str) -> None:
     The database serves to try both out, and stays as it is.
     """
     from homethrive_db.migrate import migrations_folder
+    from homethrive_db.migrate.draft import check_models
     from homethrive_db.migrate.draft import generate as draft
 
+    check_models(Path.cwd())
     folder = migrations_folder()
     with database() as db:
         path = draft(db, name, folder)

@@ -59,6 +59,8 @@ def generate(
     try both out and stays as it is. Raises MigrationError.
     """
     _check_name(name)
+    _check_folder(folder)
+    check_models(folder.parent)
     before = catalogs_of_migrations(db, read_folder(folder))[-1]
     after = catalog_of_models(db, made_of, enums)
     if before == after:
@@ -73,10 +75,7 @@ def generate(
 def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[str] = ()) -> Path:
     """Write the next numbered file; without SQL it is empty. Raises MigrationError."""
     _check_name(name)
-    if _INSTALLED & set(folder.parts):
-        raise MigrationError(
-            f"{folder} is an installed package's: draft in a checkout (pip install --editable)"
-        )
+    _check_folder(folder)
     number = max((file.number for file in read_folder(folder)), default=0) + 1
     if number > _HIGHEST_NUMBER:
         raise MigrationError("there are 999 migrations: peewee-migrate reads no more digits")
@@ -85,6 +84,23 @@ def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[
     with path.open("x", encoding="utf-8") as file:
         file.write(_TEMPLATE.format(title=title, up=_as_python(up), down=_as_python(down)))
     return path
+
+
+def check_models(checkout: Path) -> None:
+    """Raise MigrationError where *checkout* has models, but those that run are others."""
+    own = checkout / "homethrive_db" / "models.py"
+    if own.exists() and not own.samefile(models.__file__):
+        raise MigrationError(
+            f"the models compared would be those of {models.__file__}, not {own}: "
+            "pip install --editable . in the checkout first"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    if _INSTALLED & set(folder.parts):
+        raise MigrationError(
+            f"{folder} is an installed package's: draft in a checkout (pip install --editable .)"
+        )
 
 
 def _check_name(name: str) -> None:
