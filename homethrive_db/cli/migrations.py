@@ -69,7 +69,7 @@ def _say(event: object) -> None:
     click.echo(f"  waiting: {event}", err=True)
 
 
-@main.command()
+@main.command(short_help="Apply the pending migrations.")
 @click.argument("name", required=False)
 @_migration_options
 def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
@@ -89,7 +89,7 @@ def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
                 click.echo(f"  applied before, but its file is not there: {one.name}")
 
 
-@main.command()
+@main.command(short_help="Take back the last migration.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -109,7 +109,7 @@ def rollback(count: int, **options: Unpack[MigrationOptions]) -> None:
             click.echo(f"  took back {taken_back}")
 
 
-@main.command()
+@main.command(short_help="Show what is applied, and what is pending.")
 @FORMAT
 @click.option(
     "--exit-code",
@@ -146,7 +146,7 @@ def _applied(one: Applied) -> str:
     return "  ".join(words)
 
 
-@main.command()
+@main.command(short_help="Draft the next migration from the models.")
 @click.argument("name")
 def generate(name: str) -> None:
     """Draft the next migration, NAME, from what the models say and the migrations do not.
@@ -172,7 +172,7 @@ def generate(name: str) -> None:
         click.echo(f"  {questions} to be answered in it: each is marked QUESTION")
 
 
-@main.command()
+@main.command(short_help="Note what a database of the Node service has.")
 def adopt() -> None:
     """Note which migrations a database has that the Node service made.
 
@@ -208,7 +208,7 @@ def _ask(question: str) -> str:
         raise ConfigurationError("no name was typed: nothing was dropped") from None
 
 
-@main.command()
+@main.command(short_help="Empty a database for development.")
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name.")
 def reset(yes: bool) -> None:
     """Drop everything of ours, with all rows, and create it anew; for development.
