@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from homethrive_db.migrate.compare import Difference
 
 
-@main.command()
+@main.command(short_help="Compare migrations, models and the database.")
 @FORMAT
 def check(form: str) -> None:
     """Compare migrations, models and the database; exit with 1 where they differ.
@@ -62,7 +62,7 @@ def _show_differences(what: str, differences: Sequence[Difference]) -> None:
         click.echo(f"  {what}: {difference}")
 
 
-@main.command()
+@main.command(short_help="Show what the pending migrations would run.")
 @click.option("--sql", is_flag=True, help="Show the SQL, for psql.")
 def plan(sql: bool) -> None:
     """Show what the pending migrations would run, without running it.
@@ -85,7 +85,7 @@ def plan(sql: bool) -> None:
         click.echo("-- nothing is pending" if sql else "  nothing is pending")
 
 
-@main.command()
+@main.command(short_help="List what is unsafe in the pending migrations.")
 @FORMAT
 def lint(form: str) -> None:
     """List what is unsafe in the pending migrations; exit with 1 where there is any."""

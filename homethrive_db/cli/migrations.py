@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
@@ -68,7 +69,7 @@ def _say(event: object) -> None:
     click.echo(f"  waiting: {event}", err=True)
 
 
-@main.command()
+@main.command(short_help="Apply the pending migrations.")
 @click.argument("name", required=False)
 @_migration_options
 def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
@@ -83,9 +84,12 @@ def migrate(name: str | None, **options: Unpack[MigrationOptions]) -> None:
             click.echo(f"  applied {applied}")
         if applied is None:
             click.echo("  nothing to apply")
+        for one in migrations.status(db).applied:
+            if one.is_missing:
+                click.echo(f"  applied before, but its file is not there: {one.name}")
 
 
-@main.command()
+@main.command(short_help="Take back the last migration.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -105,9 +109,13 @@ def rollback(count: int, **options: Unpack[MigrationOptions]) -> None:
             click.echo(f"  took back {taken_back}")
 
 
-@main.command()
+@main.command(short_help="Show what is applied, and what is pending.")
 @FORMAT
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where any is pending or edited.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit with 1 where any is pending, edited or without its file.",
+)
 def status(form: str, exit_code: bool) -> None:
     """Show which migrations are applied, when, and which are pending. Changes nothing."""
     from homethrive_db import migrate as migrations
@@ -133,10 +141,12 @@ def _applied(one: Applied) -> str:
         words.append(f"in {one.seconds:.2f} s")
     if one.is_edited:
         words.append("edited since")
+    if one.is_missing:
+        words.append("its file is not there")
     return "  ".join(words)
 
 
-@main.command()
+@main.command(short_help="Draft the next migration from the models.")
 @click.argument("name")
 def generate(name: str) -> None:
     """Draft the next migration, NAME, from what the models say and the migrations do not.
@@ -144,8 +154,10 @@ def generate(name: str) -> None:
     The database serves to try both out, and stays as it is.
     """
     from homethrive_db.migrate import migrations_folder
+    from homethrive_db.migrate.draft import check_models
     from homethrive_db.migrate.draft import generate as draft
 
+    check_models(Path.cwd())
     folder = migrations_folder()
     with database() as db:
         path = draft(db, name, folder)
@@ -160,7 +172,7 @@ def generate(name: str) -> None:
         click.echo(f"  {questions} to be answered in it: each is marked QUESTION")
 
 
-@main.command()
+@main.command(short_help="Note what a database of the Node service has.")
 def adopt() -> None:
     """Note which migrations a database has that the Node service made.
 
@@ -185,7 +197,18 @@ def adopt() -> None:
         click.echo("  nothing to adopt")
 
 
-@main.command()
+def _ask(question: str) -> str:
+    """Give what is typed. Raises ConfigurationError where nobody is there to type."""
+    try:
+        return str(click.prompt(question, type=str))
+    except click.Abort as end:
+        click.echo()
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise ConfigurationError("no name was typed: nothing was dropped") from None
+
+
+@main.command(short_help="Empty a database for development.")
 @click.option("--yes", is_flag=True, help="Do not ask for the database's name.")
 def reset(yes: bool) -> None:
     """Drop everything of ours, with all rows, and create it anew; for development.
@@ -197,10 +220,8 @@ def reset(yes: bool) -> None:
 
     with database() as db:
         name = resettable_name(db, Settings.from_environment().required_database_url())
-        if not yes:
-            typed = click.prompt(f"All rows in {db.database} go. Type its name to say so", type=str)
-            if typed != name:
-                raise ConfigurationError(f"that is not its name ({name}): nothing was dropped")
+        if not yes and _ask(f"All rows in {db.database} go. Type its name to say so") != name:
+            raise ConfigurationError(f"that is not its name ({name}): nothing was dropped")
         drop_everything(db, migrations.migrations_folder())
         click.echo(f"Emptied {db.database}")
         for applied in migrations.migrate(db, on_wait=_say):

@@ -24,7 +24,7 @@ def _check_place(_ctx: click.Context, _option: click.Parameter, html: Path | Non
     return html
 
 
-@main.command()
+@main.command(short_help="Show how a recipient took their medications.")
 @click.argument("recipient")
 @click.option(
     "--html",

@@ -17,7 +17,9 @@ from homethrive_db.errors import ConfigurationError
 from homethrive_db.secrecy import without_locals
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Open psql on the database."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @without_locals
 def psql(arguments: tuple[str, ...]) -> None:
@@ -66,7 +68,7 @@ def _psql_of_the_wheel() -> str | None:
     return os.fspath(found[-1]) if found else None
 
 
-@main.command()
+@main.command(short_help="Show all of it on an embedded PostgreSQL.")
 def demo() -> None:
     """Show the whole of it on an embedded PostgreSQL, with households of a fixed seed."""
     try:

@@ -14,7 +14,7 @@ from homethrive_db.cli.program import database, main
 from homethrive_db.errors import ConfigurationError
 
 
-@main.command()
+@main.command(short_help="Record the dose events of a file.")
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )

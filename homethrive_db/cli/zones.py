@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MINUTE = "%Y-%m-%d %H:%M"
 
 
-@main.command("tz-check")
+@main.command("tz-check", short_help="Compare the zone data in use.")
 @click.option(
     "--years",
     type=click.IntRange(0, 50),
@@ -130,7 +130,7 @@ def _ids(ids: tuple[str, ...], rows: int) -> str:
     return f"{', '.join(ids)}{more}"
 
 
-@main.command("fix-zones")
+@main.command("fix-zones", short_help="Write zones into schedules that have none.")
 @click.option("--yes", is_flag=True, help="Write; without it nothing is written.")
 @click.option("--ended", is_flag=True, help="Into schedules that have ended, too.")
 def fix_zones(yes: bool, ended: bool) -> None:

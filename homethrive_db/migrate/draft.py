@@ -59,6 +59,8 @@ def generate(
     try both out and stays as it is. Raises MigrationError.
     """
     _check_name(name)
+    _check_folder(folder)
+    check_models(folder.parent)
     before = catalogs_of_migrations(db, read_folder(folder))[-1]
     after = catalog_of_models(db, made_of, enums)
     if before == after:
@@ -73,10 +75,7 @@ def generate(
 def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[str] = ()) -> Path:
     """Write the next numbered file; without SQL it is empty. Raises MigrationError."""
     _check_name(name)
-    if _INSTALLED & set(folder.parts):
-        raise MigrationError(
-            f"{folder} is an installed package's: draft in a checkout (pip install --editable)"
-        )
+    _check_folder(folder)
     number = max((file.number for file in read_folder(folder)), default=0) + 1
     if number > _HIGHEST_NUMBER:
         raise MigrationError("there are 999 migrations: peewee-migrate reads no more digits")
@@ -87,6 +86,23 @@ def write_draft(folder: Path, name: str, up: Sequence[str] = (), down: Sequence[
     return path
 
 
+def check_models(checkout: Path) -> None:
+    """Raise MigrationError where *checkout* has models, but those that run are others."""
+    own = checkout / "homethrive_db" / "models.py"
+    if own.exists() and not own.samefile(models.__file__):
+        raise MigrationError(
+            f"the models compared would be those of {models.__file__}, not {own}: "
+            "pip install --editable . in the checkout first"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    if _INSTALLED & set(folder.parts):
+        raise MigrationError(
+            f"{folder} is an installed package's: draft in a checkout (pip install --editable .)"
+        )
+
+
 def _check_name(name: str) -> None:
     """Raise MigrationError unless *name* can be that of a file and of the history."""
     if not _NAME.fullmatch(name):
@@ -94,6 +110,5 @@ def _check_name(name: str) -> None:
 
 
 def _as_python(lines: Sequence[str]) -> str:
-    """Write SQL as the inside of a Python string, ``%`` doubled as the driver wants it."""
-    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return text.replace("%", "%%")
+    """Write SQL as the inside of a Python string."""
+    return "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

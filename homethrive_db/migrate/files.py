@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from homethrive_db.errors import MigrationError
-from homethrive_db.migrate.failures import wrong
+from homethrive_db.migrate.failures import naming, wrong
 
 NUMBERED = re.compile(r"(?P<number>\d+)_[^.]+\.py")
 _DIGITS = 3  # what peewee-migrate reads; it would pass a longer number over in silence
@@ -63,18 +63,24 @@ class MigrationFile:
 
     @cached_property
     def _text(self) -> str:
-        return self.path.read_bytes().decode()
+        try:
+            return self.path.read_bytes().decode()
+        except UnicodeDecodeError:
+            raise wrong(self.name, "it is not UTF-8") from None
 
     @cached_property
     def _scope(self) -> dict[str, Any]:
         scope: dict[str, Any] = {}
-        exec(compile(self._text, str(self.path), "exec", dont_inherit=True), scope)  # noqa: S102
+        text = self._text
+        with naming(self.path):
+            exec(compile(text, str(self.path), "exec", dont_inherit=True), scope)  # noqa: S102
         return scope
 
     def _function(self, name: str) -> Step:
         function = self._scope.get(name)
         if not callable(function):
-            raise wrong(self.name, f"it has no {name}: write one")
+            again = ", and say --accept-edits" if name == "rollback" else ""
+            raise wrong(self.name, f"it has no {name}: write one{again}")
         return function  # type: ignore[no-any-return]  # a file's function is untyped
 
 

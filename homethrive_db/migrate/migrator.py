@@ -6,16 +6,18 @@ False`` runs statement by statement, so each must bear to be run again after a c
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import time
 from typing import Any
 
+import peewee
 from peewee_migrate.migrator import Migrator
 from playhouse.migrate import Operation
 
 from homethrive_db.errors import MigrationError
-from homethrive_db.migrate.failures import wrong
+from homethrive_db.migrate.failures import begin_of, naming, wrong
 from homethrive_db.migrate.files import MigrationFile, Step
 from homethrive_db.migrate.lock import Holder, Listener
 
@@ -46,11 +48,27 @@ FROM pg_stat_progress_create_index JOIN pg_stat_activity USING (pid) WHERE index
 """
 
 
+class _Statement(Operation):
+    """An operation whose failure notes which SQL it was; bound values are no part of that."""
+
+    def __init__(self, operation: Operation, sql: str) -> None:
+        super().__init__(operation.migrator, operation.fn, *operation.args)
+        self._sql = sql
+
+    def run(self) -> None:
+        """Execute it."""
+        try:
+            super().run()
+        except peewee.PeeweeException as error:
+            error.add_note(f"in SQL that begins {begin_of(self._sql)}")
+            raise
+
+
 class SafeMigrator(Migrator):
     """Runs SQL without a replay of older files; refuses what an author has still to decide."""
 
     def sql(self, sql: str, *params: Any) -> None:
-        """Have *sql* executed."""
+        """Have *sql* executed; without *params* a ``%`` in it is a ``%``, else ``%%`` is one."""
         executed = bare(sql)
         if not executed.strip("; \n\t") and QUESTION not in sql:
             raise MigrationError("there is no SQL in it: write some")
@@ -66,7 +84,10 @@ class SafeMigrator(Migrator):
             raise MigrationError(
                 "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
             )
-        super().sql(sql, *params)
+        if params:
+            _check_placeholders(sql, len(params))
+        super().sql(sql if params else sql.replace("%", "%%"), *params)
+        self.__ops__.append(_Statement(self.__ops__.pop(), sql))
 
 
 class NonTransactionalMigrator(SafeMigrator):
@@ -138,13 +159,36 @@ def bare(sql: str) -> str:
     return _NO_SQL.sub(" ", sql)
 
 
+def _check_placeholders(sql: str, parameters: int) -> None:
+    """Raise MigrationError where psycopg2 could not fill *parameters* into *sql*."""
+    try:
+        sql % (("",) * parameters)
+    except (TypeError, ValueError):
+        raise MigrationError(
+            "SQL with parameters has one %s for each of them, and any other % is written %%"
+        ) from None
+
+
 def perform(file: MigrationFile, step: Step, migrator: SafeMigrator, db: Any) -> None:
     """Let a function of *file* say what is to be done, and do it."""
+    with naming(file.path):
+        try:
+            _check_parameters(step)
+            step(migrator, db, fake=False)
+            migrator()
+        except MigrationError as error:
+            raise wrong(file.name, error.message, error.code) from error
+
+
+def _check_parameters(step: Step) -> None:
+    """Raise MigrationError where *step* does not take what ``perform`` gives it."""
     try:
-        step(migrator, db, fake=False)
-        migrator()
-    except MigrationError as error:
-        raise wrong(file.name, error.message, error.code) from error
+        inspect.signature(step).bind(None, None, fake=False)
+    except TypeError:
+        raise MigrationError(
+            f"{step.__name__} takes other parameters than (migrator, database, fake=False, "
+            "**kwargs)"
+        ) from None
 
 
 def limit_locks(db: Any, seconds: float) -> None:

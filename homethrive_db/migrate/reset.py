@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from homethrive_db.database import Database
@@ -14,8 +15,9 @@ from homethrive_db.migrate.lock import migration_lock
 from homethrive_db.migrate.scratch import catalogs_of_migrations
 from homethrive_db.models import ENUMS, MODELS
 from homethrive_db.secrecy import without_locals
-from homethrive_db.settings import is_embedded
+from homethrive_db.settings import connection_parameters, is_embedded
 
+_ADDRESSES = ("host", "hostaddr")
 _ENDINGS = ("_dev", "_test")
 
 
@@ -23,8 +25,11 @@ _ENDINGS = ("_dev", "_test")
 def resettable_name(db: Database, url: str) -> str:
     """Give the name of the database that *db* reaches by *url*, where it may be emptied.
 
-    Raises ConfigurationError for any but an embedded one, and those of ``check_resettable``.
+    Raises ConfigurationError for any but an embedded one, and those of ``check_resettable``; for a
+    remote address before it is connected to.
     """
+    if not is_embedded(url):
+        _check_named_addresses(connection_parameters(url))
     with db.connection_context():
         # What libpq did connect to, in which the environment may have had a say.
         parameters = db.connection().info.dsn_parameters
@@ -39,17 +44,26 @@ def check_resettable(parameters: Mapping[str, str]) -> None:
     The address alone says nothing: a tunnel to production is on a loopback address too. Raises
     ConfigurationError.
     """
-    addresses = [parameters[key] for key in ("host", "hostaddr") if parameters.get(key)]
-    if not addresses or not all(map(_is_loopback, addresses)):
-        raise ConfigurationError(
-            f"{addresses[0] if addresses else 'a socket'} is no loopback address: "
-            "only a database for development is reset"
-        )
+    _check_addresses([parameters[key] for key in _ADDRESSES if parameters.get(key)] or ["a socket"])
     if not parameters["dbname"].endswith(_ENDINGS):
         raise ConfigurationError(
             f"the name {parameters['dbname']} does not end in _dev or _test: "
             "only a database for development is reset"
         )
+
+
+def _check_named_addresses(parameters: Mapping[str, str]) -> None:
+    """Refuse what the URL or the environment names, where that is no loopback address."""
+    named = [parameters.get(key) or os.environ.get(f"PG{key.upper()}") for key in _ADDRESSES]
+    _check_addresses([address for address in named if address])
+
+
+def _check_addresses(addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if not _is_loopback(address):
+            raise ConfigurationError(
+                f"{address} is no loopback address: only a database for development is reset"
+            )
 
 
 def drop_everything(db: Database, folder: Path, *, wait: float = 60) -> None:

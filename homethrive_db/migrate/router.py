@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 import peewee
+import psycopg2
 
 from homethrive_db.database import Database
 from homethrive_db.errors import MigrationError, quotes_values
@@ -237,7 +238,7 @@ class SafeRouter:
             tries_left -= 1
             try:
                 return step()
-            except peewee.PeeweeException as error:
+            except (peewee.PeeweeException, psycopg2.Error) as error:
                 failure = self._failure(file, error)
                 is_last = tries_left <= 0 or failure.code != "LOCK_TIMEOUT"
                 if is_last and not quotes_values(error):
@@ -253,7 +254,7 @@ class SafeRouter:
         self._on_wait(Retry(file.name, pause, Holder(*row) if row else None))
         time.sleep(pause)
 
-    def _failure(self, file: MigrationFile, error: peewee.PeeweeException) -> MigrationError:
+    def _failure(self, file: MigrationFile, error: Exception) -> MigrationError:
         outcome = "was rolled back" if file.is_transactional else "can be run again"
         failure = failed(file.name, f"failed and {outcome}", error)
         if failure.details.get("sqlstate") not in _NO_LOCK:

@@ -24,6 +24,8 @@ class Applied:
     seconds: float | None
     is_edited: bool
     """Whether its file is another one since."""
+    is_missing: bool
+    """Whether its file is not there: a later version applied it, or the file was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class MigrationStatus:
 
     @property
     def is_current(self) -> bool:
-        """Say whether nothing is pending or edited."""
-        return not self.pending and not any(one.is_edited for one in self.applied)
+        """Say whether nothing is pending, edited or missing."""
+        return not self.pending and not any(one.is_edited or one.is_missing for one in self.applied)
 
 
 def migrations_folder() -> Path:
@@ -86,7 +88,8 @@ def status(db: Database) -> MigrationStatus:
             row.name,
             row.applied_at,
             row.seconds,
-            row.name in files and row.was_edited(files[row.name]),
+            is_edited=row.name in files and row.was_edited(files[row.name]),
+            is_missing=row.name not in files,
         )
         for row in rows
     ]

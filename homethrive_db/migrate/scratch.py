@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+import psycopg2
 from peewee import Model, PeeweeException, SchemaManager, sort_models  # type: ignore[attr-defined]  # unlisted
 
 from homethrive_db import models
@@ -75,7 +76,7 @@ class Scratch(Database):
         try:
             with self.turn():
                 perform(file, file.migrate, SafeMigrator(self), self)
-        except PeeweeException as error:
+        except (PeeweeException, psycopg2.Error) as error:
             failure = failed(file.name, "fails on empty tables", error)
         if failure is not None:  # outside of the handler, which would tie the driver's error to it
             raise failure

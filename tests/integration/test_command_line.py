@@ -1,6 +1,7 @@
 """The command line: what it prints, its exit status, and one clear line for what is wrong."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import psycopg2
 import pytest
 
 from homethrive_db import create_db
+from homethrive_db.cli.commands import main
 from homethrive_db.migrate import migrate
 from homethrive_db.settings import connection_parameters
 from tests.migrations import NAMES
@@ -150,6 +152,14 @@ def test_psql_brings_its_own_for_an_embedded_server(server):
         PATH="",
     )
     assert shown.stdout.startswith(version_number)
+
+
+@pytest.mark.parametrize("columns", ["72", "80"])
+def test_the_list_of_commands_has_whole_sentences(columns):
+    shown = run_command("--help", COLUMNS=columns)
+    commands = shown.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) == len(main.commands)
+    assert all(re.fullmatch(r"  [a-z-]+ +[A-Z][^.]+\.", line) for line in commands)
 
 
 def test_the_version_is_that_of_the_package():

@@ -1,6 +1,7 @@
 """Drafts: what makes one schema into another and back, and what only an author can know."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ from peewee import (
     TextField,
 )
 
-from homethrive_db import MigrationError, create_db
+from homethrive_db import MigrationError, create_db, models
 from homethrive_db.migrate import migrations_folder, rollback
 from homethrive_db.migrate.catalog import Catalog, read_catalog
 from homethrive_db.migrate.compare import compare
@@ -28,11 +29,13 @@ from homethrive_db.migrate.draft import generate
 from homethrive_db.migrate.plan import plan
 from homethrive_db.migrate.router import SafeRouter
 from homethrive_db.migrate.scratch import catalog_of_models, scratch
-from homethrive_db.models import EnumField
+from homethrive_db.models import MODELS, EnumField
 from tests import catalog
 from tests.migrations import NAMES
 from tests.process import run_command
 from tests.stock import pw_migrate
+
+ROOT = Path(__file__).parents[2]
 
 
 def catalog_of(db, sql):
@@ -58,11 +61,12 @@ def test_without_a_difference_it_writes_nothing(empty_db, server, tmp_path):
     generate(empty_db, "everything", tmp_path)
     assert generate(empty_db, "more", tmp_path) is None
     assert len(list(tmp_path.iterdir())) == 1
-    before = sorted(migrations_folder().iterdir())
-    done = run_command("generate", "nothing", url=server.url)
+    before = sorted(ROOT.joinpath("migrations").iterdir())
+    # The package of the checkout, for an installed one refuses.
+    done = run_command("generate", "nothing", url=server.url, PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stderr) == (0, "")
     assert "nothing to write" in done.stdout
-    assert sorted(migrations_folder().iterdir()) == before
+    assert sorted(ROOT.joinpath("migrations").iterdir()) == before
 
 
 class Shaped(Model):
@@ -109,9 +113,25 @@ def test_what_a_killed_run_left_is_swept_an_hour_later(blank_db):
 def test_no_draft_goes_into_an_installed_package(empty_db, tmp_path):
     folder = tmp_path / "site-packages/homethrive_db/migrations"
     folder.mkdir(parents=True)
-    with pytest.raises(MigrationError, match="draft in a checkout"):
-        generate(empty_db, "everything", folder)
+    for made_of in (MODELS, []):  # without a difference, too
+        with pytest.raises(MigrationError, match="draft in a checkout"):
+            generate(empty_db, "everything", folder, made_of=made_of, enums={})
     assert not list(folder.iterdir())
+
+
+def test_a_checkout_whose_models_are_not_those_that_run_is_refused(empty_db, server, tmp_path):
+    copy = tmp_path / "homethrive_db" / "models.py"
+    copy.parent.mkdir()
+    copy.write_text("")
+    done = run_command("generate", "more", url=server.url, folder=tmp_path, PYTHONSAFEPATH="1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"homethrive-db: the models compared would be those of {models.__file__}, not {copy}: "
+        "pip install --editable . in the checkout first\n"
+    )
+    (tmp_path / "migrations").mkdir()
+    with pytest.raises(MigrationError, match=r"models compared would be those of .*, not"):
+        generate(empty_db, "more", tmp_path / "migrations")
 
 
 def test_the_stock_command_writes_the_same_draft(empty_db, server, tmp_path):

@@ -204,3 +204,24 @@ def test_status_tells_when_and_how_long_and_what_is_edited(empty_db, server):
     assert found["applied"][0]["seconds"] > 0
     assert run_command("migrate", "--accept-edits", url=server.url).returncode == 0
     assert run_command("status", "--exit-code", url=server.url).returncode == 0
+
+
+def test_status_and_migrate_tell_whose_file_is_not_there(empty_db, server):
+    """A later version may have applied it, so nothing is refused."""
+    list(migrate(empty_db))
+    with empty_db.atomic():
+        empty_db.execute_sql("INSERT INTO migratehistory VALUES (99, '999_gone', now())")
+    assert not status(empty_db).is_current
+    assert [one.name for one in status(empty_db).applied if one.is_missing] == ["999_gone"]
+    assert status(empty_db).applied[-1].is_edited is False
+    shown = run_command("status", "--exit-code", url=server.url)
+    assert shown.returncode == 1
+    assert re.search(r"  applied  999_gone .* UTC  its file is not there\n$", shown.stdout)
+    found = json.loads(run_command("status", "--format", "json", url=server.url).stdout)
+    assert [one["is_missing"] for one in found["applied"]] == [*[False] * len(NAMES), True]
+    migrated = run_command("migrate", url=server.url)
+    assert migrated.returncode == 0
+    assert migrated.stdout.splitlines()[1:] == [
+        "  nothing to apply",
+        "  applied before, but its file is not there: 999_gone",
+    ]

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from homethrive_db import MigrationError
 from homethrive_db.migrate import migrate, rollback, status
+from homethrive_db.migrate.plan import plan
 from tests.catalog import CONTRACT, read_catalog, shared_part
 from tests.migrations import FIRST, NAMES
 from tests.stock import pw_migrate
@@ -118,10 +119,114 @@ def test_a_migration_that_fails_in_python_leaves_nothing_either(empty_db, folder
         "    migrator()\n"
         "    1 / 0\n"
     )
-    with pytest.raises(ZeroDivisionError):
+    says = r"003_fails: line 4: ZeroDivisionError in 1 / 0"
+    with pytest.raises(MigrationError, match=says) as caught:
         list(migrate(empty_db))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert read_catalog(empty_db) == CONTRACT
     assert status(empty_db).pending == ["003_fails"]
+
+
+PERCENT = """
+MARK = "UPDATE users SET display_name = '%s, 100%%' WHERE email LIKE '%@x' AND 7 % 4 = 3"
+
+def migrate(migrator, database, fake=False, **kwargs):
+    migrator.sql("INSERT INTO users (clerk_user_id, display_name, email) VALUES ('a', 'A', 'a@x')")
+    migrator.sql("ALTER TABLE users ADD COLUMN note text DEFAULT '50%'")
+    migrator.sql(MARK)
+    migrator.sql("UPDATE users SET note = %s WHERE note LIKE '50%%'", "now 60%")
+
+def rollback(migrator, database, fake=False, **kwargs):
+    migrator.sql("DELETE FROM users WHERE display_name LIKE '%s, 100%'")
+    migrator.sql("ALTER TABLE users DROP COLUMN note")
+"""
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+def test_sql_without_parameters_means_what_it_says(empty_db, server, folder, transactional):
+    folder.joinpath("003_percent.py").write_text(f"TRANSACTIONAL = {transactional}\n{PERCENT}")
+    for apply in (lambda: list(migrate(empty_db)), lambda: stock(server, folder)):
+        apply()
+        ((user,),) = rows(empty_db, "users")
+        assert (user["display_name"], user["note"]) == ("%s, 100%%", "now 60%")
+        assert list(rollback(empty_db)) == ["003_percent"]
+        assert rows(empty_db, "users") == []
+
+
+def stock(server, folder):
+    done = pw_migrate("migrate", url=server.url, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("sql", ["SELECT %s WHERE 'a' LIKE '%a'", "SELECT 1", "SELECT %s, %s"])
+def test_sql_with_parameters_says_how_a_percent_sign_is_written(empty_db, folder, sql):
+    folder.joinpath("003_percent.py").write_text(
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r}, 1)\n"
+    )
+    with pytest.raises(MigrationError, match=r"003_percent: SQL with parameters .* is written %%"):
+        list(migrate(empty_db))
+
+
+DEF = "def migrate(migrator, database, fake=False, **kwargs):\n"
+
+BROKEN = {
+    "no Python": ("\ndef migrate(:\n", "line 2: SyntaxError: invalid syntax"),
+    "an import of nothing": (
+        "import nowhere",
+        "line 1: ModuleNotFoundError: No module named 'nowhere'",
+    ),
+    "a module that fails": ("1 / 0", "line 1: ZeroDivisionError in 1 / 0"),
+    "no parameters": ("def migrate(): pass", "migrate takes other parameters than (migrator, data"),
+    "no function": ("migrate = dict", "ValueError"),
+    "a misspelt method": (
+        f"{DEF}    migrator.sqll('')",
+        "line 2: AttributeError: 'SafeMigrator' object has no attribute 'sqll'",
+    ),
+    "a value in an error": (
+        f"{DEF}    name = 'takes-' + 'sertraline'\n    {{}}[name]",
+        "line 3: KeyError in {}[name]",
+    ),
+    "a function that fails later": (
+        f"{DEF}    migrator.run(lambda: int('x'))",
+        "line 2: ValueError in migrator.run(lambda: int('x'))",
+    ),
+    "a call of nothing in the file": (f"{DEF}    migrator.run(print, no=1)", "TypeError"),
+    "a percent sign beside it": (
+        f"{DEF}    database.execute_sql(\"SELECT 'a' LIKE '%a'\")",
+        "line 2: IndexError in database.execute_sql(\"SELECT 'a' LIKE '%a'\")",
+    ),
+    "a text that is not UTF-8": ("# caf\udce9", "it is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), BROKEN.values(), ids=BROKEN)
+def test_a_file_that_is_broken_is_named_with_its_line(empty_db, folder, text, says):
+    """By its own words where those are code: the text of an error may have a value of a row."""
+    path = folder / "003_broken.py"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    for command in (lambda: list(migrate(empty_db)), lambda: plan(empty_db, folder)):
+        with pytest.raises(MigrationError) as caught:
+            command()
+        assert str(caught.value).startswith(f"003_broken: {says}")
+        assert caught.value.details == {"migration": "003_broken"}
+        assert "sertraline" not in str(caught.value)
+
+
+def test_what_the_driver_refuses_itself_is_named_too(empty_db, folder):
+    folder.joinpath("003_driver.py").write_text(
+        f"{DEF}    database.connection().cursor().execute('DROP TABLE nowhere')\n"
+    )
+    with pytest.raises(MigrationError, match=r"003_driver failed and was rolled back: .*nowhere"):
+        list(migrate(empty_db))
+
+
+def test_the_stock_command_says_in_a_line_what_is_broken(empty_db, server, folder):
+    folder.joinpath("001_medications.py").write_text("import nowhere")
+    stock = pw_migrate("migrate", url=server.url, folder=folder)
+    assert stock.returncode == 1
+    assert stock.stderr == (
+        "pw_migrate: 001_medications: line 1: ModuleNotFoundError: No module named 'nowhere'\n"
+    )
 
 
 def test_a_failing_rollback_takes_nothing_back(empty_db, folder):
@@ -161,15 +266,56 @@ def test_a_migration_of_rows_fails_without_showing_their_values(
     assert "takes-sertraline" not in printed + repr(caught.value) + caplog.text
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            "'INSERT INTO users (clerk_user_id) VALUES (NULL)'",
+            "(23502, NotNullViolation, column clerk_user_id, table users); "
+            "in SQL that begins INSERT INTO users (clerk_user_id) VALUES (NULL)",
+        ),
+        (
+            "'ALTER TABLE users ADD CONSTRAINT ck CHECK (false); ' + INSERT",
+            "(23514, CheckViolation, constraint ck, table users); "
+            "in SQL that begins ALTER TABLE users ADD CONSTRAINT ck CHECK (false); "
+            "INSERT INTO users …",
+        ),
+        ("'SELECT %s / 0', 4711", "(22012, DivisionByZero); in SQL that begins SELECT %s / 0"),
+        (
+            "'/* 4711 */ SELECT 1 / 0, $$4711$$, E\\'\\\\\\'4711\\', \\'4711\\' -- 4711'",
+            "(22012, DivisionByZero); in SQL that begins SELECT 1 / 0, '…', '…', '…'",
+        ),
+        ('"""SELECT 1 AS "it\'s", 1 / 0"""', 'begins SELECT 1 AS "it\'s", 1 / 0'),
+    ],
+)
+def test_what_is_refused_is_named_and_where(empty_db, folder, call, says):
+    """By names and by the SQL of the file, which has no bound value and nothing between quotes."""
+    folder.joinpath("003_rows.py").write_text(
+        f"INSERT = \"INSERT INTO users (clerk_user_id) VALUES ('4711')\"\n{DEF}"
+        f"    migrator.sql({call})\n"
+    )
+    with pytest.raises(MigrationError) as caught:
+        list(migrate(empty_db))
+    assert str(caught.value).endswith(says)
+    assert "4711" not in str(caught.value)
+
+
 def test_a_migration_without_a_rollback_cannot_go_back(empty_db, folder):
     folder.joinpath("003_one_way.py").write_text(
         "def migrate(migrator, database, fake=False, **kwargs):\n"
         "    migrator.sql('CREATE TABLE one_way (id int)')\n"
     )
     list(migrate(empty_db))
-    with pytest.raises(MigrationError, match="003_one_way: it has no rollback"):
+    with pytest.raises(MigrationError, match=r"003_one_way: it has no rollback: .* --accept-edits"):
         list(rollback(empty_db))
     assert standing(empty_db)[0][-1] == "003_one_way"
+    with folder.joinpath("003_one_way.py").open("a") as file:
+        file.write(
+            "def rollback(migrator, database, fake=False, **kwargs):\n"
+            "    migrator.sql('DROP TABLE one_way')\n"
+        )
+    assert list(rollback(empty_db, accept_edits=True)) == ["003_one_way"]
+    assert read_catalog(empty_db) == CONTRACT
 
 
 def test_the_stock_command_migrates_lists_and_rolls_back(empty_db, server):

@@ -1,5 +1,6 @@
 """``reset`` empties a database for development, and no other."""
 
+import signal
 import subprocess
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from homethrive_db.migrate import migrate, status
 from homethrive_db.migrate.reset import drop_everything
 from tests.catalog import read_catalog
-from tests.process import PROGRAM, run_command
+from tests.process import PROGRAM, run_command, unmeasured
 
 
 @pytest.fixture
@@ -64,7 +65,8 @@ def test_the_name_has_to_be_typed(used, server, typed, is_emptied):
         text=True,
         check=False,
     )
-    assert (done.returncode == 0) is is_emptied
+    assert done.returncode == (0 if is_emptied else 2)
+    assert len(done.stderr.splitlines()) == (0 if is_emptied else 1)
     assert (users(used) == 0) is is_emptied
 
 
@@ -74,4 +76,37 @@ def test_a_database_that_is_not_for_development_is_never_emptied(used, server, o
     done = run_command("reset", *options, url=server.url)
     assert done.returncode == 2
     assert "only a database for development is reset" in done.stderr
+    assert users(used) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        ("postgresql://u:s3cr3t@db.invalid/homethrive_dev", {}),
+        ("postgresql://u:s3cr3t@localhost/homethrive_dev?hostaddr=192.0.2.1", {}),
+        ("postgresql:///homethrive_dev", {"PGHOST": "db.invalid"}),
+    ],
+)
+def test_a_remote_address_is_refused_before_it_is_connected_to(url, variables):
+    done = run_command("reset", "--yes", url=url, **variables)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "is no loopback address: only a database for development is reset\n"
+    )
+
+
+def test_an_interrupt_in_place_of_the_name_is_an_interrupt(used, server):
+    with subprocess.Popen(
+        [*PROGRAM, "reset"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**unmeasured(), "DATABASE_URL": embedded_url(server)},
+    ) as asking:
+        shown = b""
+        while not shown.endswith(b"say so:"):
+            shown += asking.stdout.read(1) or pytest.fail("it does not ask")
+        asking.send_signal(signal.SIGINT)
+        _, errors = asking.communicate(timeout=60)
+    assert (asking.returncode, errors) == (130, b"homethrive-db: interrupted\n")
     assert users(used) == 1
