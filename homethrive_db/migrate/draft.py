@@ -110,5 +110,6 @@ def _check_name(name: str) -> None:
 
 
 def _as_python(lines: Sequence[str]) -> str:
-    """Write SQL as the inside of a Python string."""
-    return "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    """Write SQL as the inside of a Python string, ``%`` doubled as the driver wants it."""
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return text.replace("%", "%%")

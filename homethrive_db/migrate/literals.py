@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 _HOLE = "\0"  # stands for {what an f-string fills in}; no SQL has it
-# What psycopg2 fills in, and a doubled %, of which it makes one where it fills in something.
+# What psycopg2 fills in, and how it reads a doubled %.
 _FILLED = re.compile(r"(\0|%s|%\(\w+\)s|%%)")
 _QUOTE = re.compile(r"\w*('''|\"\"\"|'|\")")
 _BETWEEN_PARTS = {tokenize.NL, tokenize.COMMENT}
@@ -71,7 +71,7 @@ class Literal:
         pieces = _FILLED.split(text)
         # Every other piece is what psycopg2 or the f-string changed.
         pattern = "".join(
-            f"({re.escape(piece)})" if not number % 2 else "%%?" if piece == "%%" else ".*?"
+            f"({re.escape(piece)})" if not number % 2 else "%" if piece == "%%" else ".*?"
             for number, piece in enumerate(pieces)
         )
         for match in re.finditer(pattern, sql, re.DOTALL):

@@ -68,7 +68,7 @@ class SafeMigrator(Migrator):
     """Runs SQL without a replay of older files; refuses what an author has still to decide."""
 
     def sql(self, sql: str, *params: Any) -> None:
-        """Have *sql* executed; without *params* a ``%`` in it is a ``%``, else ``%%`` is one."""
+        """Have *sql* executed; a ``%`` that stands for itself is written ``%%`` in it."""
         executed = bare(sql)
         if not executed.strip("; \n\t") and QUESTION not in sql:
             raise MigrationError("there is no SQL in it: write some")
@@ -84,9 +84,8 @@ class SafeMigrator(Migrator):
             raise MigrationError(
                 "the SQL ends a transaction, which is not its own: leave COMMIT and ROLLBACK out"
             )
-        if params:
-            _check_placeholders(sql, len(params))
-        super().sql(sql if params else sql.replace("%", "%%"), *params)
+        _check_placeholders(sql, len(params))
+        super().sql(sql, *params)
         self.__ops__.append(_Statement(self.__ops__.pop(), sql))
 
 
@@ -165,7 +164,7 @@ def _check_placeholders(sql: str, parameters: int) -> None:
         sql % (("",) * parameters)
     except (TypeError, ValueError):
         raise MigrationError(
-            "SQL with parameters has one %s for each of them, and any other % is written %%"
+            "its SQL has one %s for each parameter, and any other % is written %%"
         ) from None
 
 

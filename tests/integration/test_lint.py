@@ -36,7 +36,7 @@ def migrate(migrator, database, fake=False, **kwargs):
     migrator.run(clear, database)
     migrator.remove_model(Note)
     for column in ("email", "image_url"):
-        migrator.sql(f"ALTER TABLE users DROP COLUMN {column} -- 100%")
+        migrator.sql(f"ALTER TABLE users DROP COLUMN {column} -- 100%%")
 '''
 
 SAFE = '''"""Adds an index."""

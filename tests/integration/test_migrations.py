@@ -128,27 +128,24 @@ def test_a_migration_that_fails_in_python_leaves_nothing_either(empty_db, folder
 
 
 PERCENT = """
-MARK = "UPDATE users SET display_name = '%s, 100%%' WHERE email LIKE '%@x' AND 7 % 4 = 3"
-
 def migrate(migrator, database, fake=False, **kwargs):
-    migrator.sql("INSERT INTO users (clerk_user_id, display_name, email) VALUES ('a', 'A', 'a@x')")
-    migrator.sql("ALTER TABLE users ADD COLUMN note text DEFAULT '50%'")
-    migrator.sql(MARK)
-    migrator.sql("UPDATE users SET note = %s WHERE note LIKE '50%%'", "now 60%")
+    migrator.sql("INSERT INTO users (clerk_user_id, display_name) VALUES ('a', '50%%')")
+    migrator.sql("UPDATE users SET email = %s WHERE display_name LIKE '50%%'", "60%@x")
 
 def rollback(migrator, database, fake=False, **kwargs):
-    migrator.sql("DELETE FROM users WHERE display_name LIKE '%s, 100%'")
-    migrator.sql("ALTER TABLE users DROP COLUMN note")
+    migrator.sql("DELETE FROM users WHERE email LIKE '%%@x'")
 """
 
 
 @pytest.mark.parametrize("transactional", [True, False])
-def test_sql_without_parameters_means_what_it_says(empty_db, server, folder, transactional):
+def test_a_doubled_percent_sign_is_one_to_us_and_to_the_stock_command(
+    empty_db, server, folder, transactional
+):
     folder.joinpath("003_percent.py").write_text(f"TRANSACTIONAL = {transactional}\n{PERCENT}")
     for apply in (lambda: list(migrate(empty_db)), lambda: stock(server, folder)):
         apply()
         ((user,),) = rows(empty_db, "users")
-        assert (user["display_name"], user["note"]) == ("%s, 100%%", "now 60%")
+        assert (user["display_name"], user["email"]) == ("50%", "60%@x")
         assert list(rollback(empty_db)) == ["003_percent"]
         assert rows(empty_db, "users") == []
 
@@ -158,13 +155,20 @@ def stock(server, folder):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("sql", ["SELECT %s WHERE 'a' LIKE '%a'", "SELECT 1", "SELECT %s, %s"])
-def test_sql_with_parameters_says_how_a_percent_sign_is_written(empty_db, folder, sql):
+@pytest.mark.parametrize(
+    "arguments",
+    ["\"SELECT 'a' LIKE '%a'\"", "'SELECT 7 % 4'", "'SELECT %s'", "'SELECT 1', 1",
+     "\"SELECT %s WHERE 'a' LIKE '%a'\", 1", "'SELECT %s, %s', 1"],
+)  # fmt: skip
+def test_a_percent_sign_that_is_not_doubled_is_refused_and_the_file_named(
+    empty_db, folder, arguments
+):
     folder.joinpath("003_percent.py").write_text(
-        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({sql!r}, 1)\n"
+        f"def migrate(migrator, database, fake=False, **kwargs):\n    migrator.sql({arguments})\n"
     )
-    with pytest.raises(MigrationError, match=r"003_percent: SQL with parameters .* is written %%"):
-        list(migrate(empty_db))
+    for command in (lambda: list(migrate(empty_db)), lambda: plan(empty_db, folder)):
+        with pytest.raises(MigrationError, match=r"^003_percent: its SQL .* is written %%"):
+            command()
 
 
 DEF = "def migrate(migrator, database, fake=False, **kwargs):\n"

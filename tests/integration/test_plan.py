@@ -21,7 +21,7 @@ def fill(database):
 
 
 def migrate(migrator, database, fake=False, **kwargs):
-    migrator.sql("ALTER TABLE users ADD COLUMN color text -- 100% new")
+    migrator.sql("ALTER TABLE users ADD COLUMN color text -- 100%% new")
     migrator.run(fill, database)
     migrator.sql("CREATE INDEX CONCURRENTLY IF NOT EXISTS users_color_idx ON users (color)")
     migrator.sql("VACUUM ANALYZE users")
