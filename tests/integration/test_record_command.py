@@ -72,7 +72,40 @@ def test_the_command_records_rejects_and_can_be_fed_its_rejects(command, committ
     again = command.run(file)
     assert again.returncode == 0
     assert "2 already recorded" in again.stdout.decode()
-    assert not rejected.exists()
+    assert f"left from before: {rejected}" in again.stdout.decode()
+    assert rejected.exists()
+
+
+def test_rejects_that_were_mended_outlive_the_next_run(command, committed, tmp_path):
+    """Run, mend the rejects, and run again what is in the shell's history."""
+    user_id, schedule = committed
+    rejected, kept = tmp_path / "me.rejected.ndjson", tmp_path / "me.rejected.1.ndjson"
+    (tmp_path / "me.ndjson").write_bytes(
+        lines(*(event(schedule, user_id, number, taken_at="?") for number in range(2)))
+    )
+    assert command.run("me.ndjson").returncode == 1
+    mended = rejected.read_text().replace('"?"', f'"{DUE.isoformat()}"')
+    rejected.write_text(mended)
+    again = command.run("me.ndjson")
+    assert again.returncode == 1
+    assert "what was there is kept: me.rejected.1.ndjson\n" in again.stdout.decode()
+    assert kept.read_text() == mended
+    for _ in range(2):  # as a job does every night
+        assert b"kept" not in command.run("me.ndjson").stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "me.ndjson",
+        "me.rejected.1.ndjson",
+        "me.rejected.ndjson",
+    ]
+    assert b"2 recorded" in command.run(kept.name).stdout
+
+
+def test_standard_output_takes_no_rejects(command, tmp_path):
+    (tmp_path / "events.ndjson").write_bytes(b"x\n")
+    refused = command.run("events.ndjson", "--rejects", "-")
+    assert refused.returncode == 2
+    assert b"Invalid value for '--rejects': a file expected" in refused.stderr
+    assert not (tmp_path / "-").exists()
 
 
 def test_the_command_reads_standard_input(command, committed, tmp_path):
