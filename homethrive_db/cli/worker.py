@@ -50,7 +50,7 @@ def record(file: Path, rejects: Path | None) -> None:
         check_place(rejects, stream)
         with database() as db:
             check_connection(db)  # without a database no line is settled
-            with RejectsFile(rejects) as reject, progress(stream) as show:
+            with progress(stream) as show, RejectsFile(rejects) as reject:
                 summary = record_doses(stream, Repositories(db).doses_taken, reject, on_batch=show)
     sum_up(summary, time.monotonic() - started, reject)
     if summary.rejected:

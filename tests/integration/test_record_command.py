@@ -179,6 +179,27 @@ def test_a_run_that_is_cut_short_is_finished_by_running_it_again(
     assert rows == (6_000,)
 
 
+def test_ctrl_c_says_where_the_rejects_of_before_are(
+    command, committed, homethrive_committed_db, tmp_path
+):
+    user_id, schedule = committed
+    (tmp_path / "rejected.ndjson").write_text("notes")
+    process = command.start("-")
+    process.stdin.write(b"x\n")
+    with homethrive_committed_db.connection_context():
+        events = lines(*(event(schedule, user_id, number) for number in range(6_000)))
+        feed_until_recorded(process, homethrive_committed_db, events)
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=120)
+    assert re.search(
+        rb"homethrive-db: interrupted\. What was in rejected\.ndjson is now in "
+        rb"rejected\.1\.ndjson\. (No line|Lines .*)\. Run the same command again: .* twice\.\n",
+        errors,
+    )
+    assert (tmp_path / "rejected.1.ndjson").read_text() == "notes"
+    assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 1
+
+
 @contextmanager
 def closed(name, server_url):
     """Let nobody connect to the database *name* for the block."""
