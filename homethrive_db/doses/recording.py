@@ -84,8 +84,9 @@ def record_doses(
 
     *reject* gets every event that could not be recorded, in the order of the lines; *on_batch* the
     summary so far. Memory holds one batch, however long the stream is. What the repository raises
-    ends the run; the whole stream may be fed again.
+    ends the run; the whole stream may be fed again. Raises ValidationError for a stream of text.
     """
+    _check_stream(stream)
     summary = Summary()
     for batch in _batches(_lines(stream), batch_size):
         _record(batch, doses_taken, reject, summary)
@@ -93,6 +94,16 @@ def record_doses(
         summary.bytes += sum(line.size for line in batch)
         on_batch(summary)
     return summary
+
+
+def _check_stream(stream: object) -> None:
+    """Check that a stream gives bytes; nothing is read of it."""
+    readline = getattr(stream, "readline", None)
+    if readline is None or not isinstance(readline(0), bytes):
+        came = type(stream).__name__ if readline is None else "one of text"
+        raise ValidationError.of(
+            "stream", f'a file of bytes expected, like open(path, "rb"); {came} came'
+        )
 
 
 def _batches(lines: Iterable[_Line], batch_size: int) -> Iterator[list[_Line]]:

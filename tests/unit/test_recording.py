@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from homethrive_db import ConfigurationError, DoseOutcome, OutcomeStatus, UnavailableError
+from homethrive_db import (
+    ConfigurationError,
+    DoseOutcome,
+    OutcomeStatus,
+    UnavailableError,
+    ValidationError,
+)
 from homethrive_db.cli.progress import progress
 from homethrive_db.doses import recording
 from homethrive_db.doses.recording import Summary, record_doses
@@ -81,6 +87,26 @@ def test_rejects_are_json_even_where_the_input_has_numbers_that_json_has_not(num
 
     written = json.loads(rejection.to_json(), parse_constant=no_constant)
     assert written["text"] == line
+
+
+@pytest.mark.parametrize(
+    ("stream", "came"),
+    [
+        (None, "NoneType"),
+        ([b"{}"], "list"),
+        (b"{}", "bytes"),
+        (Path("events.ndjson"), "PosixPath"),
+        (io.StringIO("{}"), "one of text"),
+        (io.StringIO(), "one of text"),
+    ],
+)
+def test_what_is_no_stream_of_bytes_is_refused(stream, came):
+    with pytest.raises(ValidationError) as refused:
+        record_doses(stream, Recorder(), print)
+    assert refused.value.message == (
+        f'stream: a file of bytes expected, like open(path, "rb"); {came} came'
+    )
+    assert refused.value.details == {"field": "stream"}
 
 
 @pytest.mark.parametrize(
