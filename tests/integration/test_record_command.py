@@ -116,6 +116,22 @@ def test_the_command_reads_standard_input(command, committed, tmp_path):
     assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 2
 
 
+def test_a_full_disk_behind_standard_output_is_one_line(command, tmp_path):
+    """Also where Python holds back what it prints, which it tries again at its end."""
+    (tmp_path / "events.ndjson").write_bytes(b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*command.arguments, "events.ndjson"],
+            cwd=tmp_path,
+            env={**command.environment, "PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.stderr == b"homethrive-db: No space left on device\n"
+    assert done.returncode == 2
+
+
 def test_the_rejects_never_replace_the_input(command, tmp_path):
     file = tmp_path / "events.ndjson"
     file.write_bytes(b"x\n")
