@@ -59,6 +59,8 @@ def sum_up(summary: Summary, seconds: float, rejects: RejectsFile) -> None:
     click.echo(f"{summary.already_recorded:>10,} already recorded")
     where = f": {rejects.path}" if summary.rejected else ""
     click.echo(f"{summary.rejected:>10,} rejected{where}")
+    if summary.no_objects:
+        click.echo(f"{'':10} one JSON object a line, in UTF-8, expected")
     if rejects.kept is not None:
         click.echo(f"{'':10} what was there is kept: {rejects.kept}")
     if not summary.rejected and rejects.path.exists():

@@ -51,6 +51,8 @@ class Summary:
     recorded: int = 0
     already_recorded: int = 0
     rejected: int = 0
+    no_objects: int = 0
+    """How many of the rejected lines hold no JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class _Event:
     fields: dict[str, Any]
     report: DoseReport | None = None
     reason: str = ""
+    is_object: bool = True
 
 
 def record_doses(
@@ -132,6 +135,7 @@ def _record(
         reason = event.reason if event.report is None else _settle(next(outcomes), summary)
         if reason:
             summary.rejected += 1
+            summary.no_objects += not event.is_object
             reject(Rejection(event.line, reason, event.fields))
 
 
@@ -160,10 +164,14 @@ def _lines(stream: IO[bytes]) -> Iterator[_Line]:
 def _read(line: _Line) -> _Event:
     """Read an event; one that cannot be read keeps its fields, or its text, to be mended."""
     if line.text is None:
-        return _Event(line.number, {}, reason=f"a line has up to {MAX_LINE_BYTES} bytes")
-    fields: dict[str, Any] = {"text": line.text.decode("utf-8", "replace").strip()}
+        reason = f"a line has up to {MAX_LINE_BYTES} bytes"
+        return _Event(line.number, {}, reason=reason, is_object=False)
     try:
         fields = _fields(line.text)
+    except ValidationError as error:
+        text = line.text.decode("utf-8", "replace").strip()
+        return _Event(line.number, {"text": text}, reason=error.message, is_object=False)
+    try:
         return _Event(line.number, fields, _report(fields))
     except ValidationError as error:
         return _Event(line.number, fields, reason=error.message)

@@ -116,6 +116,25 @@ def test_the_command_reads_standard_input(command, committed, tmp_path):
     assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 2
 
 
+HINT = b"           one JSON object a line, in UTF-8, expected\n"
+
+
+@pytest.mark.parametrize("form", ["utf-16", "array", "long array", "an object"])
+def test_a_file_of_another_form_is_told_once_what_is_expected(command, committed, tmp_path, form):
+    user_id, schedule = committed
+    events = [event(schedule, user_id, number) for number in range(3)]
+    written = {
+        "utf-16": lines(*events).decode().encode("utf-16"),
+        "array": json.dumps(events, indent=1).encode(),
+        "long array": json.dumps(events * 1_000).encode(),
+        "an object": lines({**events[0], "taken_at": "?"}),
+    }
+    (tmp_path / "events.json").write_bytes(written[form])
+    done = command.run("events.json")
+    assert done.returncode == 1
+    assert done.stdout.count(HINT) == (form != "an object")
+
+
 def test_a_full_disk_behind_standard_output_is_one_line(command, tmp_path):
     """Also where Python holds back what it prints, which it tries again at its end."""
     (tmp_path / "events.ndjson").write_bytes(b"")
