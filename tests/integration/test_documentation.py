@@ -224,10 +224,11 @@ def test_the_example_ends_with_one_line_where_it_has_no_database():
 
 
 def test_the_readmes_transcript_is_what_the_demo_prints(home):
-    """But for the folder and the durations."""
+    """But for the folder, the durations and an id."""
 
     def plain(text):
         text = re.sub(r" +\d+\.\d+ s", " … s", text)
+        text = re.sub(r"[\da-f-]{36} --from", "… --from", text)
         return re.sub(r"\S*/homethrive-db/demo(-\d)?\b", "…/demo", text).strip("\n")
 
     (transcript,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
