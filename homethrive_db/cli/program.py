@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # nobody reads on: click ends quietly
                 raise
+            _let_go_of_output()
             where = f"{error.filename}: " if error.filename else ""
             _fail(ctx, error, f"{where}{error.strerror or error}", 2)
         except KeyboardInterrupt as error:
@@ -55,6 +57,16 @@ def _ignore_endings() -> None:
     """Let cleaning up be done: the embedded server stops after the last line of this program."""
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _let_go_of_output() -> None:
+    """Drop what standard output does not take: Python would say so again when it ends."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(ctx: click.Context, error: BaseException, message: str, status: int) -> NoReturn:

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import IO
 
 import click
 
 from homethrive_db.doses.recording import Summary
+from homethrive_db.doses.rejects import RejectsFile
 from homethrive_db.errors import HomethriveDbError
 
 _SECONDS_BETWEEN_LINES = 2.0
@@ -51,11 +51,17 @@ def progress(stream: IO[bytes]) -> Iterator[Callable[[Summary], None]]:
         raise
 
 
-def sum_up(summary: Summary, seconds: float, rejects: Path) -> None:
-    """Print what became of every line, and where the rejects are."""
+def sum_up(summary: Summary, seconds: float, rejects: RejectsFile) -> None:
+    """Print what became of every line, where the rejects are, and what was there before them."""
     rate = summary.lines / seconds if seconds else 0
     click.echo(f"{summary.lines:>10,} lines in {seconds:.1f} s, {rate:,.0f} a second")
     click.echo(f"{summary.recorded:>10,} recorded")
     click.echo(f"{summary.already_recorded:>10,} already recorded")
-    where = f": {rejects}" if summary.rejected else ""
+    where = f": {rejects.path}" if summary.rejected else ""
     click.echo(f"{summary.rejected:>10,} rejected{where}")
+    if summary.no_objects:
+        click.echo(f"{'':10} one JSON object a line, in UTF-8, expected")
+    if rejects.kept is not None:
+        click.echo(f"{'':10} what was there is kept: {rejects.kept}")
+    if not summary.rejected and rejects.path.exists():
+        click.echo(f"{'':10} left from before: {rejects.path}")

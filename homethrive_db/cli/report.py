@@ -17,10 +17,14 @@ _LONGEST_GRACE = 366 * 24 * 60
 def _check_place(_ctx: click.Context, _option: click.Parameter, html: Path | None) -> Path | None:
     """Refuse a place for the calendar before anything is read for it."""
     if html is not None:
+        from homethrive_db.doses.calendar import may_replace
+
         if str(html) == "-":
             raise click.BadParameter("a file expected; standard output has the table")
         if not (html.exists() or os.access(html.parent, os.W_OK)):
             raise click.BadParameter(f"no file can be made in {html.parent}")
+        if not may_replace(html):
+            raise click.BadParameter(f"{html} is there already, and is no calendar of ours")
     return html
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import click
 
 from homethrive_db.cli.program import database, main
 from homethrive_db.errors import ConfigurationError
+
+
+def _check_rejects(_ctx: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    if str(path) == "-":
+        raise click.BadParameter("a file expected; standard output has the summary")
+    return path
 
 
 @main.command(short_help="Record the dose events of a file.")
@@ -21,6 +26,7 @@ from homethrive_db.errors import ConfigurationError
 @click.option(
     "--rejects",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_check_rejects,
     help="Where rejected events go; FILE with the ending .rejected.ndjson unless given.",
 )
 def record(file: Path, rejects: Path | None) -> None:
@@ -28,6 +34,7 @@ def record(file: Path, rejects: Path | None) -> None:
 
     Recording is idempotent: after whatever ended a run, run the same command again. Rejected
     events go to a file with line number and reason; mend them there and feed that file in turn.
+    What is there under its name already is kept under another.
     """
     from homethrive_db.cli.progress import progress, sum_up
     from homethrive_db.database import check_connection
@@ -42,9 +49,9 @@ def record(file: Path, rejects: Path | None) -> None:
     with click.open_file(os.fspath(file), "rb") as stream:
         check_place(rejects, stream)
         with database() as db:
-            check_connection(db)  # before what an earlier run rejected is replaced
-            with closing(RejectsFile(rejects)) as reject, progress(stream) as show:
+            check_connection(db)  # without a database no line is settled
+            with progress(stream) as show, RejectsFile(rejects) as reject:
                 summary = record_doses(stream, Repositories(db).doses_taken, reject, on_batch=show)
-    sum_up(summary, time.monotonic() - started, rejects)
+    sum_up(summary, time.monotonic() - started, reject)
     if summary.rejected:
         sys.exit(1)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -21,10 +22,11 @@ import click
 from homethrive_db import embedded
 from homethrive_db.database import Database, create_db
 from homethrive_db.demo.day import show_day
-from homethrive_db.demo.events import make_events
+from homethrive_db.demo.events import DAYS, FIRST_DAY, make_events
 from homethrive_db.demo.households import make_households
 from homethrive_db.doses.recording import record_doses
 from homethrive_db.doses.rejects import Rejection
+from homethrive_db.entities import CareRecipient
 from homethrive_db.errors import UnavailableError
 from homethrive_db.migrate import migrate
 from homethrive_db.repositories import Repositories
@@ -53,7 +55,8 @@ def run() -> None:
             step.says = f"Households move in: {_counts(db)}"
         _record_twice(repositories, make_events(households))
         show_day(repositories, households[0])
-        _say_how_to_look_further(db, server, time.monotonic() - started)
+        _say_what_is_there(db, time.monotonic() - started)
+        _say_how_to_look_further(server, households[0].recipient)
     finally:
         db.close_all()
 
@@ -119,13 +122,21 @@ def _record_twice(repositories: Repositories, events: bytes) -> None:
         click.echo(f"    {click.style(f'line {one.line:>3}', fg='yellow')}  {reason}")
 
 
-def _say_how_to_look_further(db: Database, server: embedded.EmbeddedServer, seconds: float) -> None:
+def _say_what_is_there(db: Database, seconds: float) -> None:
     with db.connection_context():
         doses = db.execute_sql("SELECT count(*) FROM dose_taken").fetchone()[0]
     click.echo(f"\n  {doses} doses are in the database. All of this took {seconds:.1f} s.\n")
-    click.echo("  Look further (the server stops now and starts again with this command):\n")
+
+
+def _say_how_to_look_further(server: embedded.EmbeddedServer, recipient: CareRecipient) -> None:
     url = shlex.quote(f"embedded://{quote(os.fspath(server.folder))}")
-    click.secho(f"    DATABASE_URL={url} homethrive-db psql\n", bold=True)
+    last_day = FIRST_DAY + timedelta(days=DAYS - 1)
+    click.echo("  Look further (the server stops now and starts again with these commands):\n")
+    for command in (
+        f"report \\\n      {recipient.id} --from {FIRST_DAY} --to {last_day}",
+        "psql",
+    ):
+        click.secho(f"    DATABASE_URL={url} homethrive-db {command}\n", bold=True)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from html import escape
 from itertools import groupby
+from pathlib import Path
 
 from homethrive_db.doses.adherence import AdherenceFigures, JudgedDose
 from homethrive_db.doses.report import Report, percent
@@ -67,13 +68,27 @@ tfoot td { font-weight: 700; border-bottom: 0; }
 """
 
 
+_HEAD = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="homethrive-db report">
+"""
+
+
+def may_replace(path: Path) -> bool:
+    """Say whether a page may be written to *path*: one of before is there, or nothing."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as there:
+        begins = there.read(len(_HEAD))
+    return begins in {b"", _HEAD.encode()}
+
+
 def page(report: Report) -> str:
     """Write the page, in HTML."""
     name = escape(report.recipient.display_name)
-    return "\n".join(
+    return _HEAD + "\n".join(
         (
-            "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{name}, {report.period}</title>',
+            f"<title>{name}, {report.period}</title>",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<style>{_STYLE}</style></head><body>",
             f"<header><div><h1>{name}</h1><p>{report.period}</p></div>",

@@ -51,6 +51,8 @@ class Summary:
     recorded: int = 0
     already_recorded: int = 0
     rejected: int = 0
+    no_objects: int = 0
+    """How many of the rejected lines hold no JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class _Event:
     fields: dict[str, Any]
     report: DoseReport | None = None
     reason: str = ""
+    is_object: bool = True
 
 
 def record_doses(
@@ -84,8 +87,9 @@ def record_doses(
 
     *reject* gets every event that could not be recorded, in the order of the lines; *on_batch* the
     summary so far. Memory holds one batch, however long the stream is. What the repository raises
-    ends the run; the whole stream may be fed again.
+    ends the run; the whole stream may be fed again. Raises ValidationError for a stream of text.
     """
+    _check_stream(stream)
     summary = Summary()
     for batch in _batches(_lines(stream), batch_size):
         _record(batch, doses_taken, reject, summary)
@@ -93,6 +97,16 @@ def record_doses(
         summary.bytes += sum(line.size for line in batch)
         on_batch(summary)
     return summary
+
+
+def _check_stream(stream: object) -> None:
+    """Check that a stream gives bytes; nothing is read of it."""
+    readline = getattr(stream, "readline", None)
+    if readline is None or not isinstance(readline(0), bytes):
+        came = type(stream).__name__ if readline is None else "one of text"
+        raise ValidationError.of(
+            "stream", f'a file of bytes expected, like open(path, "rb"); {came} came'
+        )
 
 
 def _batches(lines: Iterable[_Line], batch_size: int) -> Iterator[list[_Line]]:
@@ -121,6 +135,7 @@ def _record(
         reason = event.reason if event.report is None else _settle(next(outcomes), summary)
         if reason:
             summary.rejected += 1
+            summary.no_objects += not event.is_object
             reject(Rejection(event.line, reason, event.fields))
 
 
@@ -149,10 +164,14 @@ def _lines(stream: IO[bytes]) -> Iterator[_Line]:
 def _read(line: _Line) -> _Event:
     """Read an event; one that cannot be read keeps its fields, or its text, to be mended."""
     if line.text is None:
-        return _Event(line.number, {}, reason=f"a line has up to {MAX_LINE_BYTES} bytes")
-    fields: dict[str, Any] = {"text": line.text.decode("utf-8", "replace").strip()}
+        reason = f"a line has up to {MAX_LINE_BYTES} bytes"
+        return _Event(line.number, {}, reason=reason, is_object=False)
     try:
         fields = _fields(line.text)
+    except ValidationError as error:
+        text = line.text.decode("utf-8", "replace").strip()
+        return _Event(line.number, {"text": text}, reason=error.message, is_object=False)
+    try:
         return _Event(line.number, fields, _report(fields))
     except ValidationError as error:
         return _Event(line.number, fields, reason=error.message)

@@ -6,8 +6,9 @@ import json
 import os
 import stat
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from homethrive_db.errors import ConfigurationError
 
@@ -32,24 +33,60 @@ class Rejection:
 class RejectsFile:
     """A file for rejections, NDJSON as the input is; no rejection, no file.
 
-    Made anew by each run: what an earlier run left under the name is removed.
+    What is there already is lost only where the new rejections begin with just the same lines.
+    Otherwise it is ``kept`` under the next free name: ``a.ndjson`` as ``a.1.ndjson``.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.kept: Path | None = None
         self._file: IO[str] | None = None
-        path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __call__(self, rejection: Rejection) -> None:
-        """Append a rejection."""
+        """Append a rejection; it is in the file when this returns."""
         if self._file is None:
-            self._file = self.path.open("x", encoding="utf-8")
+            if self.path.exists():
+                self.kept = _set_aside(self.path)
+            self._file = self.path.open("x", buffering=1, encoding="utf-8")
         self._file.write(rejection.to_json() + "\n")
 
-    def close(self) -> None:
-        """Close the file, if there is one."""
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Close the file, if there is one; a run that was cut short takes nothing from another."""
         if self._file is not None:
             self._file.close()
+        if self.kept is None:
+            return
+        if _begins_with(self.path, self.kept):
+            self.kept.unlink(missing_ok=True)
+            self.kept = None
+        elif error is not None and _begins_with(self.kept, self.path):
+            self.kept.replace(self.path)
+            self.kept = None
+        elif error is not None:
+            error.add_note(f"What was in {self.path} is now in {self.kept}")
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a file to the next free name beside it; gives that name."""
+    for number in count(1):
+        free = path.with_name(f"{path.stem}.{number}{path.suffix}")
+        try:
+            free.touch(exist_ok=False)  # from here on it is nobody else's
+        except FileExistsError:
+            continue
+        return path.replace(free)
+    raise AssertionError("there is always a next number")
+
+
+def _begins_with(whole: Path, part: Path) -> bool:
+    """Compare two files; one that could not be made is as good as empty."""
+    if not (whole.exists() and part.exists()):
+        return whole.exists()
+    with whole.open("rb") as long, part.open("rb") as short:
+        return all(long.read(len(block)) == block for block in iter(lambda: short.read(65536), b""))
 
 
 def rejects_path(file: Path) -> Path:
@@ -63,10 +100,10 @@ def rejects_path(file: Path) -> Path:
 
 
 def check_place(path: Path, source: IO[bytes]) -> None:
-    """Check that rejects of *source* may replace what is at *path*; changes nothing.
+    """Check that rejects of *source* may take the place of what is at *path*; changes nothing.
 
     Raises ConfigurationError for the input itself, under whatever name, and for what is no plain
-    file: a device or a pipe must not be removed.
+    file: a device or a pipe must not be moved.
     """
     if not path.parent.is_dir():
         raise ConfigurationError(f"there is no folder for the rejects {path}")

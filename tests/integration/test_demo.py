@@ -13,8 +13,8 @@ from tests.process import PROGRAM, run_command, unmeasured
 
 
 def said(output):
-    """Leave the durations out of what the demo says."""
-    return re.sub(r"\d+\.\d+ s", "… s", output)
+    """Leave the durations, and the id that the database made, out of what the demo says."""
+    return re.sub(r"\d+\.\d+ s|[\da-f-]{36} --from", "…", output)
 
 
 def test_the_demo_shows_the_whole_of_it_twice_the_same(fresh_home):
@@ -42,6 +42,20 @@ def test_the_command_it_prints_opens_its_very_database(home):
     url = re.search(r"DATABASE_URL=(\S+) homethrive-db psql", shown.stdout)[1]
     counted = run_command("psql", "-Atc", "SELECT count(*) FROM dose_taken", url=url)
     assert counted.stdout == "215\n"
+
+
+def test_the_report_it_prints_shows_the_doses_that_it_recorded(home):
+    shown = run_command("demo")
+    command = re.search(r"DATABASE_URL=\S+ homethrive-db report \\\n.*", shown.stdout)[0]
+    told = subprocess.run(
+        ["sh", "-c", command.replace("homethrive-db report", f"{' '.join(PROGRAM)} report")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    title, *_, total = told.stdout.splitlines()
+    assert "Danielle Johnson, 3 March 2025 to 30 March 2025" in title
+    assert total.split()[:4] == ["All", "medications", "116", "106"]
 
 
 def test_a_second_demo_at_the_same_time_takes_a_folder_of_its_own(home):

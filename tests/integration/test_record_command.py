@@ -72,7 +72,40 @@ def test_the_command_records_rejects_and_can_be_fed_its_rejects(command, committ
     again = command.run(file)
     assert again.returncode == 0
     assert "2 already recorded" in again.stdout.decode()
-    assert not rejected.exists()
+    assert f"left from before: {rejected}" in again.stdout.decode()
+    assert rejected.exists()
+
+
+def test_rejects_that_were_mended_outlive_the_next_run(command, committed, tmp_path):
+    """Run, mend the rejects, and run again what is in the shell's history."""
+    user_id, schedule = committed
+    rejected, kept = tmp_path / "me.rejected.ndjson", tmp_path / "me.rejected.1.ndjson"
+    (tmp_path / "me.ndjson").write_bytes(
+        lines(*(event(schedule, user_id, number, taken_at="?") for number in range(2)))
+    )
+    assert command.run("me.ndjson").returncode == 1
+    mended = rejected.read_text().replace('"?"', f'"{DUE.isoformat()}"')
+    rejected.write_text(mended)
+    again = command.run("me.ndjson")
+    assert again.returncode == 1
+    assert "what was there is kept: me.rejected.1.ndjson\n" in again.stdout.decode()
+    assert kept.read_text() == mended
+    for _ in range(2):  # as a job does every night
+        assert b"kept" not in command.run("me.ndjson").stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "me.ndjson",
+        "me.rejected.1.ndjson",
+        "me.rejected.ndjson",
+    ]
+    assert b"2 recorded" in command.run(kept.name).stdout
+
+
+def test_standard_output_takes_no_rejects(command, tmp_path):
+    (tmp_path / "events.ndjson").write_bytes(b"x\n")
+    refused = command.run("events.ndjson", "--rejects", "-")
+    assert refused.returncode == 2
+    assert b"Invalid value for '--rejects': a file expected" in refused.stderr
+    assert not (tmp_path / "-").exists()
 
 
 def test_the_command_reads_standard_input(command, committed, tmp_path):
@@ -81,6 +114,41 @@ def test_the_command_reads_standard_input(command, committed, tmp_path):
     assert done.returncode == 1
     assert b"1 recorded" in done.stdout
     assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 2
+
+
+HINT = b"           one JSON object a line, in UTF-8, expected\n"
+
+
+@pytest.mark.parametrize("form", ["utf-16", "array", "long array", "an object"])
+def test_a_file_of_another_form_is_told_once_what_is_expected(command, committed, tmp_path, form):
+    user_id, schedule = committed
+    events = [event(schedule, user_id, number) for number in range(3)]
+    written = {
+        "utf-16": lines(*events).decode().encode("utf-16"),
+        "array": json.dumps(events, indent=1).encode(),
+        "long array": json.dumps(events * 1_000).encode(),
+        "an object": lines({**events[0], "taken_at": "?"}),
+    }
+    (tmp_path / "events.json").write_bytes(written[form])
+    done = command.run("events.json")
+    assert done.returncode == 1
+    assert done.stdout.count(HINT) == (form != "an object")
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(command, tmp_path):
+    """Also where Python holds back what it prints, which it tries again at its end."""
+    (tmp_path / "events.ndjson").write_bytes(b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*command.arguments, "events.ndjson"],
+            cwd=tmp_path,
+            env={**command.environment, "PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.stderr == b"homethrive-db: No space left on device\n"
+    assert done.returncode == 2
 
 
 def test_the_rejects_never_replace_the_input(command, tmp_path):
@@ -144,6 +212,27 @@ def test_a_run_that_is_cut_short_is_finished_by_running_it_again(
         assert command.run("-", input=events).returncode == 0
         rows = homethrive_committed_db.execute_sql("SELECT count(*) FROM dose_taken").fetchone()
     assert rows == (6_000,)
+
+
+def test_ctrl_c_says_where_the_rejects_of_before_are(
+    command, committed, homethrive_committed_db, tmp_path
+):
+    user_id, schedule = committed
+    (tmp_path / "rejected.ndjson").write_text("notes")
+    process = command.start("-")
+    process.stdin.write(b"x\n")
+    with homethrive_committed_db.connection_context():
+        events = lines(*(event(schedule, user_id, number) for number in range(6_000)))
+        feed_until_recorded(process, homethrive_committed_db, events)
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=120)
+    assert re.search(
+        rb"homethrive-db: interrupted\. What was in rejected\.ndjson is now in "
+        rb"rejected\.1\.ndjson\. (No line|Lines .*)\. Run the same command again: .* twice\.\n",
+        errors,
+    )
+    assert (tmp_path / "rejected.1.ndjson").read_text() == "notes"
+    assert json.loads((tmp_path / "rejected.ndjson").read_text())["line"] == 1
 
 
 @contextmanager

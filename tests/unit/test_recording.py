@@ -4,11 +4,18 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from homethrive_db import ConfigurationError, DoseOutcome, OutcomeStatus, UnavailableError
+from homethrive_db import (
+    ConfigurationError,
+    DoseOutcome,
+    OutcomeStatus,
+    UnavailableError,
+    ValidationError,
+)
 from homethrive_db.cli.progress import progress
 from homethrive_db.doses import recording
 from homethrive_db.doses.recording import Summary, record_doses
@@ -83,6 +90,26 @@ def test_rejects_are_json_even_where_the_input_has_numbers_that_json_has_not(num
 
 
 @pytest.mark.parametrize(
+    ("stream", "came"),
+    [
+        (None, "NoneType"),
+        ([b"{}"], "list"),
+        (b"{}", "bytes"),
+        (Path("events.ndjson"), "PosixPath"),
+        (io.StringIO("{}"), "one of text"),
+        (io.StringIO(), "one of text"),
+    ],
+)
+def test_what_is_no_stream_of_bytes_is_refused(stream, came):
+    with pytest.raises(ValidationError) as refused:
+        record_doses(stream, Recorder(), print)
+    assert refused.value.message == (
+        f'stream: a file of bytes expected, like open(path, "rb"); {came} came'
+    )
+    assert refused.value.details == {"field": "stream"}
+
+
+@pytest.mark.parametrize(
     ("file", "rejects"),
     [
         ("events.ndjson", "events.rejected.ndjson"),
@@ -96,7 +123,7 @@ def test_no_two_inputs_share_a_name_for_rejects(file, rejects):
     assert rejects_path(Path(file)) == Path(rejects)
 
 
-def test_rejects_may_replace_a_plain_file_and_nothing_else(tmp_path):
+def test_rejects_may_take_the_place_of_a_plain_file_and_of_nothing_else(tmp_path):
     source = tmp_path / "events.ndjson"
     source.write_bytes(b"x\n")
     (tmp_path / "old").write_bytes(b"old\n")
@@ -122,11 +149,116 @@ def test_rejects_may_replace_a_plain_file_and_nothing_else(tmp_path):
 
 def test_a_rejects_file_that_appears_meanwhile_is_not_written_over(tmp_path):
     path = tmp_path / "rejected.ndjson"
-    reject = RejectsFile(path)
-    path.write_bytes(b"another run's\n")
-    with pytest.raises(FileExistsError):
+    with RejectsFile(path) as reject:
+        path.write_bytes(b"another run's\n")
         reject(Rejection(1, "text: not JSON", {}))
-    assert path.read_bytes() == b"another run's\n"
+    assert reject.kept == tmp_path / "rejected.1.ndjson"
+    assert reject.kept.read_bytes() == b"another run's\n"
+
+
+REJECTIONS = [Rejection(number, "text: not JSON", {}) for number in (1, 2, 3)]
+WRITTEN = [f"{one.to_json()}\n" for one in REJECTIONS]
+
+
+def reject_all(path, rejections, error=None):
+    """Write rejections, and be cut short by an error if one is given."""
+    with suppress(type(error) if error else ()), RejectsFile(path) as reject:
+        for one in rejections:
+            reject(one)
+        if error is not None:
+            raise error
+    return reject
+
+
+def files(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["rejected.ndjson", "worker.py", "notes"])
+def test_what_was_there_is_kept_under_the_next_free_name(tmp_path, name):
+    path = tmp_path / name
+    expected = {}
+    for number in (1, 2):
+        path.write_text(f"notes {number}")
+        reject = reject_all(path, REJECTIONS)
+        kept = path.with_name(f"{path.stem}.{number}{path.suffix}")
+        expected[kept.name] = f"notes {number}"
+        assert reject.kept == kept
+    assert files(tmp_path) == {**expected, name: "".join(WRITTEN)}
+
+
+@pytest.mark.parametrize("earlier", ["", WRITTEN[0], WRITTEN[0] + '{"li', "".join(WRITTEN)])
+def test_rejects_that_come_again_leave_one_file_however_often_they_are_made(tmp_path, earlier):
+    """Those of a run that was cut short, too, be it within a line."""
+    path = tmp_path / "rejected.ndjson"
+    path.write_text(earlier)
+    for _ in range(2):
+        assert reject_all(path, REJECTIONS).kept is None
+    assert files(tmp_path) == {"rejected.ndjson": "".join(WRITTEN)}
+
+
+@pytest.mark.parametrize("earlier", ["notes", "".join(WRITTEN)])
+def test_a_run_without_rejections_leaves_what_is_there(tmp_path, earlier):
+    path = tmp_path / "rejected.ndjson"
+    path.write_text(earlier)
+    assert reject_all(path, []).kept is None
+    assert files(tmp_path) == {"rejected.ndjson": earlier}
+
+
+def test_fewer_rejections_than_before_keep_the_earlier_ones(tmp_path):
+    path = tmp_path / "rejected.ndjson"
+    reject_all(path, REJECTIONS)
+    reject_all(path, REJECTIONS[:1])
+    assert files(tmp_path) == {
+        "rejected.ndjson": WRITTEN[0],
+        "rejected.1.ndjson": "".join(WRITTEN),
+    }
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UnavailableError("away")])
+def test_a_run_that_is_cut_short_leaves_the_whole_of_the_same_rejects(tmp_path, error):
+    path = tmp_path / "rejected.ndjson"
+    reject_all(path, REJECTIONS)
+    reject_all(path, REJECTIONS[:2], error)
+    assert files(tmp_path) == {"rejected.ndjson": "".join(WRITTEN)}
+    assert not hasattr(error, "__notes__")
+
+
+def test_a_run_that_is_cut_short_says_what_it_kept(tmp_path):
+    path = tmp_path / "rejected.ndjson"
+    path.write_text("notes")
+    error = KeyboardInterrupt()
+    reject_all(path, REJECTIONS[:2], error)
+    assert files(tmp_path) == {
+        "rejected.ndjson": "".join(WRITTEN[:2]),
+        "rejected.1.ndjson": "notes",
+    }
+    assert error.__notes__ == [f"What was in {path} is now in {tmp_path / 'rejected.1.ndjson'}"]
+
+
+def test_a_file_that_cannot_be_made_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "rejected.ndjson"
+    path.write_text("notes")
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(OSError, match="No space"),
+        RejectsFile(path) as reject,
+    ):
+        patched.setattr(Path, "open", full)
+        reject(REJECTIONS[0])
+    assert files(tmp_path) == {"rejected.ndjson": "notes"}
+
+
+def test_rejects_are_in_their_file_as_soon_as_they_are_made(tmp_path):
+    """For a run that is killed outright."""
+    path = tmp_path / "rejected.ndjson"
+    with RejectsFile(path) as reject:
+        reject(REJECTIONS[0])
+        assert path.read_text() == WRITTEN[0]
 
 
 class Terminal(io.StringIO):

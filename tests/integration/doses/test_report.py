@@ -107,6 +107,37 @@ def test_a_place_where_no_calendar_can_be_is_refused_before_anything_is_read(tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_calendar_replaces_one_of_before(homethrive_committed_url, recipient, tmp_path):
+    path = tmp_path / "calendar.html"
+    assert report(homethrive_committed_url, recipient.id, "--html", path).returncode == 0
+    first = path.read_text(encoding="utf-8")
+    path.write_text(first.replace("Metformin", "Something else"), encoding="utf-8")
+    assert report(homethrive_committed_url, recipient.id, "--html", path).returncode == 0
+    assert path.read_text(encoding="utf-8") == first
+
+
+def test_an_empty_file_takes_a_calendar(homethrive_committed_url, recipient, tmp_path):
+    path = tmp_path / "calendar.html"
+    path.touch()
+    assert report(homethrive_committed_url, recipient.id, "--html", path).returncode == 0
+    assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("held", [b"print(1)\n", b"<!doctype html>\n<p>mine", b"\xff\x00" * 500])
+def test_a_file_that_is_no_calendar_is_not_replaced(tmp_path, held):
+    path = tmp_path / "prog.py"
+    path.write_bytes(held)
+    failed = run_command(
+        "report", str(uuid4()), "--html", "prog.py",
+        url="postgresql://nobody@localhost:1/nothing", folder=tmp_path,
+    )  # fmt: skip
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1] == (
+        "Error: Invalid value for '--html': prog.py is there already, and is no calendar of ours"
+    )
+    assert path.read_bytes() == held
+
+
 def test_by_default_it_shows_four_weeks_up_to_today(homethrive_committed_url, recipient):
     done = run_command("report", str(recipient.id), url=homethrive_committed_url)
     today = datetime.now(UTC).astimezone().date()
