@@ -107,6 +107,7 @@ def test_an_interrupt_in_place_of_the_name_is_an_interrupt(used, server):
         while not shown.endswith(b"say so:"):
             shown += asking.stdout.read(1) or pytest.fail("it does not ask")
         asking.send_signal(signal.SIGINT)
-        _, errors = asking.communicate(timeout=60)
+        asking.wait(timeout=60)  # before its input is closed: that is another way to say no
+        errors = asking.stderr.read()
     assert (asking.returncode, errors) == (130, b"homethrive-db: interrupted\n")
     assert users(used) == 1
