@@ -11,6 +11,11 @@ import pytest
 from tests.migrations import NAMES
 from tests.process import PROGRAM, run_command, unmeasured
 
+# Python drops an interrupt that comes while it forgets an object that died, and says so itself.
+UNHEARD = re.compile(
+    r"Exception ignored in: <function WeakSet.*?\nKeyboardInterrupt: ?\n", re.DOTALL
+)
+
 
 def said(output):
     """Leave the durations, and the id that the database made, out of what the demo says."""
@@ -135,7 +140,8 @@ def test_ctrl_c_while_the_server_stops_does_not_keep_it(fresh_home, in_its_own_g
     for _ in range(3):
         os.killpg(in_its_own_group.pid, signal.SIGINT)
     _, errors = in_its_own_group.communicate(timeout=120)
-    assert (in_its_own_group.returncode, errors) in [(0, ""), (130, "homethrive-db: interrupted\n")]
+    heard = UNHEARD.sub("", errors)
+    assert (in_its_own_group.returncode, heard) in [(0, ""), (130, "homethrive-db: interrupted\n")]
     assert not (fresh_home / "demo/postmaster.pid").exists()
 
 
