@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWINDING_SECONDS = 2.0
+"""How long what an interrupt breaks off may take to clean up."""
 
 
 class _Commands(click.Group):

@@ -69,8 +69,8 @@ class ReminderLedger:
 
     Serves all recipients and takes no user id: it is for workers. A call is one statement a batch;
     a claim has a second one to withdraw what is of no use, and goes on while nothing else came. A
-    call inside ``db.atomic()`` shares that transaction.
-    A reminder that was claimed *max_attempts* times without being sent is dead.
+    call inside ``db.atomic()`` shares that transaction. A reminder that was claimed *max_attempts*
+    times without being sent is dead.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ def revise(
             return None
         now, recipient_zone, does_run_out, *row = rows[0]
         old = MedicationSchedule.from_row(*row)
-        zone = old.timezone or recipient_zone
+        zone = recipient_zone if old.timezone is None else old.timezone
         local_days.report_unknown(zone, old.id)
         _check(old, effective, local_days.today(zone, now))
         if does_run_out:

@@ -208,13 +208,14 @@ def test_doses_of_other_schedules_do_not_matter(schedules, make, take):
     assert schedules.revise("user_1", schedule.id, REVISED)
 
 
+@pytest.mark.parametrize("zone", ["Mars/Phobos", ""])
 def test_in_an_unknown_zone_a_dose_counts_for_every_date_it_may_have(
-    schedules, make, take, homethrive_db, caplog
+    schedules, make, take, homethrive_db, caplog, zone
 ):
     """The Node service may have stored one; the new schedule needs one that is known."""
     schedule = make()
     take(schedule, "UTC", 2025, 3, 9, 1)
-    homethrive_db.execute_sql("UPDATE medication_schedules SET timezone = 'Mars/Phobos'")
+    homethrive_db.execute_sql("UPDATE medication_schedules SET timezone = %s", (zone,))
     known = {"timezone": NEW_YORK}
     assert refused(schedules.revise, "user_1", schedule.id, REVISED, **known) == "DOSES_RECORDED"
     with pytest.raises(ValidationError) as caught:
