@@ -35,6 +35,8 @@ class PreparedText:
     """The values in parentheses, by psycopg2's placeholders."""
     arrays: tuple[str, ...]
     """Which of them are arrays."""
+    before: str
+    """What goes before it each time, and is not prepared."""
 
     def is_batch(self, values: Mapping[str, Any]) -> bool:
         """Tell whether an array of *values* is long: the plan that is kept takes it for short."""
@@ -42,15 +44,15 @@ class PreparedText:
 
     def execute(self, name: str) -> str:
         """Write what executes it, where it is prepared as *name*."""
-        return f"EXECUTE {name}{self.values}"
+        return f"{self.before}EXECUTE {name}{self.values}"
 
     def prepare_and_execute(self, name: str) -> str:
         """Write what prepares it as *name*, and executes it."""
         return f"PREPARE {name} AS {self.body}; {self.execute(name)}"
 
     @classmethod
-    def of(cls, sql: str) -> PreparedText:
-        """Make them of *sql*, which has psycopg2's placeholders."""
+    def of(cls, sql: str, before: str = "") -> PreparedText:
+        """Make them of *sql*, which has psycopg2's placeholders, and of what goes before it."""
         parameters: list[str] = []
 
         def numbered(match: re.Match[str]) -> str:
@@ -63,4 +65,4 @@ class PreparedText:
         values = ", ".join(f"%({parameter})s" for parameter in parameters)
         arrays = tuple({match["name"] for match in _ARRAY.finditer(sql)})
         name = f"homethrive_{next(_numbers)}"
-        return cls(name, body, f" ({values})" if values else "", arrays)
+        return cls(name, body, f" ({values})" if values else "", arrays, before)

@@ -68,12 +68,26 @@ def param(name: str, as_type: str | None = None) -> ColumnBase:
 class Statement:
     """A Peewee query that is compiled on first use and executed by name afterwards."""
 
-    __slots__ = ("_compiled", "_declared", "_is_idempotent", "_is_read", "_prepared", "_query")
+    __slots__ = (
+        "_after",
+        "_compiled",
+        "_declared",
+        "_is_idempotent",
+        "_is_read",
+        "_prepared",
+        "_query",
+    )
 
     def __init__(
-        self, query: AnyQuery, declared: FrameType, *, is_idempotent: bool = False
+        self,
+        query: AnyQuery,
+        declared: FrameType,
+        *,
+        is_idempotent: bool = False,
+        after: AnyQuery | None = None,
     ) -> None:
         self._query = query
+        self._after = after
         self._declared = (declared.f_globals, declared.f_code.co_name)
         self._is_idempotent = is_idempotent
         self._is_read = False
@@ -83,7 +97,7 @@ class Statement:
     def compiled(self) -> str:
         """Give the SQL with named placeholders."""
         if not self._compiled:
-            compiled = _compile(self._query)
+            compiled = self._before() + _compile(self._query)
             self._is_read = _WRITES.search(compiled) is None
             self._compiled = compiled
         return self._compiled
@@ -91,8 +105,11 @@ class Statement:
     def prepared(self) -> PreparedText:
         """Give the texts that prepare and execute it."""
         if self._prepared is None:
-            self._prepared = PreparedText.of(self.compiled())
+            self._prepared = PreparedText.of(_compile(self._query), self._before())
         return self._prepared
+
+    def _before(self) -> str:
+        return "" if self._after is None else f"{_compile(self._after)}; "
 
     @property
     def is_read(self) -> bool:
@@ -114,12 +131,16 @@ class Statement:
         return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
 
 
-def statement(query: AnyQuery, *, is_idempotent: bool = False) -> Statement:
+def statement(
+    query: AnyQuery, *, is_idempotent: bool = False, after: AnyQuery | None = None
+) -> Statement:
     """Declare *query* as a statement; its ``param`` values come with each call.
 
-    *is_idempotent* says that a write may be repeated where its answer was lost.
+    *is_idempotent* says that a write may be repeated where its answer was lost. *after* goes before
+    it, in one message and one transaction; it has the same values, and its rows are not fetched.
+    What it waits for, the query sees: PostgreSQL reads as of the beginning of a statement.
     """
-    return Statement(query, sys._getframe(1), is_idempotent=is_idempotent)
+    return Statement(query, sys._getframe(1), is_idempotent=is_idempotent, after=after)
 
 
 def columns(source: Any, entity: type) -> list[Any]:

@@ -140,9 +140,10 @@ def _fix_page() -> Statement:
     """Write the recipients' zones into the next schedules by id.
 
     The rows are locked in the order of their ids, so that two that do this cannot deadlock; the
-    lock lets the Node service go on inserting doses. What got a zone meanwhile keeps it.
+    lock lets the Node service go on inserting doses. It comes first, as in ``schedule_changes``.
+    What got a zone meanwhile keeps it.
     """
-    page = (
+    locked = (
         _zoneless(_SCHEDULE.id, _ZONES.c.target)
         .join(_ZONES, on=_ZONES.c.stored == _RECIPIENT.timezone)
         .where(
@@ -152,8 +153,8 @@ def _fix_page() -> Statement:
         .order_by(_SCHEDULE.id)
         .limit(PAGE)
         .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
-        .cte("page", materialized=True)
     )
+    page = locked.cte("page", materialized=True)
     return statement(
         _SCHEDULE.update(
             {_SCHEDULE.timezone: page.c.target, _SCHEDULE.updated_at: fn.statement_timestamp()}
@@ -161,7 +162,8 @@ def _fix_page() -> Statement:
         .from_(page)
         .where(_SCHEDULE.id == page.c.id)
         .returning(_SCHEDULE.id, _SCHEDULE.timezone)
-        .with_cte(_ZONES, page)
+        .with_cte(_ZONES, page),
+        after=locked.select(_SCHEDULE.id).with_cte(_ZONES),
     )
 
 

@@ -2,6 +2,10 @@
 
 The rows are locked before they are looked at, in the order of their ids: two changes cannot keep
 a rule each and break it together, and do not wait for each other.
+
+The lock is a statement of its own, in the same message: the one after it begins when the lock is
+held, and sees the rows as they are then. One that locked and updated a row would come back to the
+version of the row that it first saw, which somebody who waits for it may hold: a deadlock.
 """
 
 from __future__ import annotations
@@ -42,19 +46,21 @@ def _today(farthest: str) -> Cast:
     return Cast(utc + SQL(f"interval '{farthest}'"), "date")
 
 
-def family(lock: str) -> CTE:
-    """Lock the schedules of a medication, of which one is asked for, where the user reaches it."""
+def family() -> Any:
+    """Select the schedules of a medication, of which one is asked for, where the user reaches it.
+
+    In the order in which they are to be locked.
+    """
     one = _TABLE.alias("asked_for")
     medication = one.select(one.medication).where(one.id == param("schedule_id"))
-    return _locked(
+    return (
         _reached(
             *_SCHEDULE,
             models.CareRecipient.timezone.alias("recipient_timezone"),
             models.Medication.is_active,
         )
         .where(_TABLE.medication == medication)
-        .order_by(_TABLE.id),
-        lock,
+        .order_by(_TABLE.id)
     )
 
 
@@ -82,7 +88,7 @@ def change(
     """Change fields that are checked, one at least.
 
     *is_end* is for ``ScheduleRepository.end``: the date is called ``on``, and moves no end later.
-    One statement. None where the schedule is absent or not theirs. Raises ValidationError, and
+    One message. None where the schedule is absent or not theirs. Raises ValidationError, and
     ConflictError (``SCHEDULE_ENDED``, ``LAST_ACTIVE_SCHEDULE``).
     """
     values = {**key, **checked}
@@ -124,11 +130,6 @@ def _reached(*selected: Any) -> Any:
     return reached_schedules(_TABLE.select(*selected), param("user_id"))
 
 
-def _locked(schedules: Any, lock: str) -> CTE:
-    made: CTE = schedules.for_update(lock, of=_TABLE).cte("locked", materialized=True)
-    return made
-
-
 @cache
 def _update(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*; the first column is NULL, or names the rule that would break."""
@@ -149,16 +150,12 @@ def _update(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
 
 def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*, unless the merged row or, where it *does_end*, its siblings forbid it."""
-    # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
-    locked = (
-        family("FOR NO KEY UPDATE")
-        if does_end
-        else _locked(_reached(*_SCHEDULE).where(_IS_ASKED_FOR), "FOR UPDATE")
-    )
-    refusal = _refusal(locked, fields, does_end, is_end)
+    schedules = family() if does_end else _reached(*_SCHEDULE).where(_IS_ASKED_FOR)
+    some = schedules.cte("schedules")
+    refusal = _refusal(some, fields, does_end, is_end)
     target = (
-        Select((locked,), (locked.c.id, refusal.alias("refusal")))
-        .where(locked.c.id == param("schedule_id"))
+        Select((some,), (some.c.id, refusal.alias("refusal")))
+        .where(some.c.id == param("schedule_id"))
         .cte("target", materialized=True)
     )
     changed = (
@@ -171,14 +168,16 @@ def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> St
     query = Select((target,), (target.c.refusal, *columns(changed, MedicationSchedule)))
     return statement(
         query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(
-            locked, target, changed
-        )
+            some, target, changed
+        ),
+        # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
+        after=schedules.select(_TABLE.id).for_update("FOR NO KEY UPDATE", of=_TABLE),
     )
 
 
-def _refusal(locked: CTE, fields: frozenset[str], does_end: bool, is_end: bool) -> Case:
+def _refusal(schedules: CTE, fields: frozenset[str], does_end: bool, is_end: bool) -> Case:
     merged = {
-        field: _cast(field) if field in fields else getattr(locked.c, field) for field in _RULED
+        field: _cast(field) if field in fields else getattr(schedules.c, field) for field in _RULED
     }
     rules = []
     if fields & {"recurrence", "days_of_week"}:
@@ -187,9 +186,9 @@ def _refusal(locked: CTE, fields: frozenset[str], does_end: bool, is_end: bool) 
     if fields & {"start_date", "end_date"}:
         rules.append((merged["end_date"] < merged["start_date"], SQL(f"'{_DATES}'")))
     if is_end:
-        rules.append((locked.c.end_date < merged["end_date"], SQL(f"'{_ENDED}'")))
+        rules.append((schedules.c.end_date < merged["end_date"], SQL(f"'{_ENDED}'")))
     if does_end:
-        rules.append((runs_out(locked, _cast("end_date")), SQL(f"'{_LAST}'")))
+        rules.append((runs_out(schedules, _cast("end_date")), SQL(f"'{_LAST}'")))
     return Case(None, rules)
 
 

@@ -25,7 +25,7 @@ def _lock() -> Statement:
 
     FOR UPDATE, since that makes a dose wait which is marked meanwhile.
     """
-    locked = family("FOR UPDATE")
+    locked = family().for_update("FOR UPDATE", of=_TABLE).cte("locked", materialized=True)
     query = Select(
         (locked,),
         (

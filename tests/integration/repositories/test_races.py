@@ -4,8 +4,9 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from operator import attrgetter
 
 import pytest
 
@@ -225,6 +226,36 @@ def test_a_dose_that_is_marked_while_a_revision_waits_is_seen(
     assert caught.value.code == "DOSES_RECORDED"
     assert doses.taken_map("owner", [schedule.id], DUE, DUE + timedelta(days=1))
     assert schedules.list_by_medication("owner", schedule.medication_id) == [schedule]
+
+
+def test_an_end_does_not_come_back_to_the_version_of_a_row_that_it_first_saw(
+    repositories, homethrive_committed_url, homethrive_committed_factory
+):
+    """A revision holds that one, while it waits for the end.
+
+    So it is where the row was updated after the end had begun, and a dose still shares it.
+    """
+    factory, schedules = homethrive_committed_factory, repositories.schedules
+    medication = factory.medication(factory.own_profile(factory.user("owner")))
+    # The first one by id, so that the revision waits at none before it.
+    schedule, _ = sorted((factory.schedule(medication) for _ in range(2)), key=attrgetter("id"))
+    updating, marking = (create_db(homethrive_committed_url) for _ in range(2))
+    with ThreadPoolExecutor(2) as threads, marking.atomic():
+        with updating.atomic():
+            Repositories(updating).schedules.update("owner", schedule.id, dosage_notes="new")
+            dose = NewDoseTaken(schedule.id, DUE, DUE)
+            Repositories(marking).doses_taken.mark_taken("owner", dose)
+            ended = threads.submit(schedules.end, "owner", schedule.id, date(2100, 1, 1))
+            wait_until(lambda: count(repositories, WAITING) == 1)
+            revised = threads.submit(
+                schedules.revise, "owner", schedule.id, DUE.date() + timedelta(days=60)
+            )
+            wait_until(lambda: count(repositories, WAITING) == 2)
+        wait_until(lambda: ended.done() or count(repositories, WAITING) == 2)
+    for one in (ended, revised):
+        assert one.result(timeout=60).dosage_notes == "new"
+    updating.close_all()
+    marking.close_all()
 
 
 def test_ends_revisions_and_doses_in_a_storm_never_deadlock(
