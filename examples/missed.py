@@ -13,10 +13,11 @@ import json
 import logging
 import signal
 import sys
-import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from homethrive_db import (
     DoseFeed,
@@ -37,7 +38,7 @@ LONGEST_PAUSE = 60.0
 LONGEST_DURATION = 366 * 24 * 60.0  # of an option, in minutes or seconds
 
 log = logging.getLogger("missed")
-stop = threading.Event()
+signals = SimpleQueue()  # no Event: a handler that sets one may wait for itself
 
 
 def deliver(reminder):
@@ -111,14 +112,14 @@ def enqueue(arguments, ledger):
             ledger.enqueue(batch, KIND)
         store(arguments.state, {**place, "after": batch[-1].cursor})
         arguments.health.touch()
-        if stop.is_set():
+        if not signals.empty():
             return
     store(arguments.state, {"since": place["until"], "until": None, "after": None})
 
 
 def send(arguments, ledger):
     """Deliver what the ledger has; each is marked as soon as it is delivered."""
-    while not stop.is_set() and (batch := ledger.claim(KIND, limit=CLAIMED, lease=LEASE)):
+    while signals.empty() and (batch := ledger.claim(KIND, limit=CLAIMED, lease=LEASE)):
         for reminder in batch:
             try:
                 deliver(reminder)
@@ -134,19 +135,25 @@ def work(arguments):
     """Go round until a signal comes."""
     ledger = ReminderLedger(get_db())
     pause = 1.0
-    while not stop.is_set():
+    while signals.empty():
         try:
             enqueue(arguments, ledger)
             send(arguments, ledger)
             ledger.purge(datetime.now(UTC) - KEPT)
         except UnavailableError as error:
             log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
-            stop.wait(pause)
+            wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
             arguments.health.touch()
             pause = 1.0
-            stop.wait(arguments.every)
+            wait(arguments.every)
+
+
+def wait(seconds):
+    """Wait, but no longer than until a signal comes."""
+    with suppress(Empty):
+        signals.put(signals.get(timeout=seconds))
 
 
 def duration(text):
@@ -169,7 +176,7 @@ def main():
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     try:
         work(arguments)
     except HomethriveDbError as error:

@@ -11,10 +11,11 @@ import argparse
 import logging
 import signal
 import sys
-import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from homethrive_db import DoseFeed, HomethriveDbError, ReminderLedger, UnavailableError, get_db
 
@@ -27,7 +28,7 @@ LONGEST_PAUSE = 60.0
 LONGEST_DURATION = 366 * 24 * 60.0  # of an option, in minutes or seconds
 
 log = logging.getLogger("remind")
-stop = threading.Event()
+signals = SimpleQueue()  # no Event: a handler that sets one may wait for itself
 
 
 def deliver(reminder):
@@ -44,7 +45,7 @@ def enqueue(arguments, ledger):
     now = datetime.now(UTC)
     since = now - timedelta(minutes=arguments.late)
     doses = DoseFeed(get_db()).due(since, now + timedelta(minutes=arguments.ahead))
-    while not stop.is_set() and (batch := list(islice(doses, ENQUEUED))):
+    while signals.empty() and (batch := list(islice(doses, ENQUEUED))):
         # The first contact is who takes it, or looks after who does not sign in.
         firsts = [one._replace(contacts=one.contacts[:1]) for one in batch]
         with get_db().atomic():
@@ -54,7 +55,7 @@ def enqueue(arguments, ledger):
 
 def send(arguments, ledger):
     """Deliver what the ledger has; each is marked as soon as it is delivered."""
-    while not stop.is_set():
+    while signals.empty():
         # A reminder that comes hours late may have somebody take two doses at once.
         oldest = datetime.now(UTC) - timedelta(minutes=arguments.late)
         batch = ledger.claim(KIND, limit=CLAIMED, lease=LEASE, due_after=oldest)
@@ -75,19 +76,25 @@ def work(arguments):
     """Go round until a signal comes."""
     ledger = ReminderLedger(get_db())
     pause = 1.0
-    while not stop.is_set():
+    while signals.empty():
         try:
             enqueue(arguments, ledger)
             send(arguments, ledger)
             ledger.purge(datetime.now(UTC) - KEPT)
         except UnavailableError as error:
             log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
-            stop.wait(pause)
+            wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
             arguments.health.touch()
             pause = 1.0
-            stop.wait(arguments.every)
+            wait(arguments.every)
+
+
+def wait(seconds):
+    """Wait, but no longer than until a signal comes."""
+    with suppress(Empty):
+        signals.put(signals.get(timeout=seconds))
 
 
 def duration(text):
@@ -108,7 +115,7 @@ def main():
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     try:
         work(arguments)
     except HomethriveDbError as error:

@@ -45,6 +45,24 @@ def store_and_wait(*arguments):
 missed.store, missed.ENQUEUED = store_and_wait, 7
 sys.exit(missed.main())
 """
+SIGNALLED_AT_EACH_LINE = """
+import signal, sys, {module}
+
+signalled = set()
+
+def trace(frame, event, _):
+    line = (frame.f_code, frame.f_lineno)
+    if event == "line" and line not in signalled:
+        signalled.add(line)
+        signal.raise_signal(signal.SIGTERM)
+    return trace
+
+# It waits as soon as it has said why.
+{module}.log.warning = lambda *_: sys.settrace(trace)
+status = {module}.main()
+sys.settrace(None)
+sys.exit(status if signalled else "it did not wait")
+"""
 
 
 @pytest.fixture
@@ -302,3 +320,10 @@ def test_a_worker_without_a_server_tries_again_and_is_not_healthy(tmp_path, prog
         assert end(process) == (0, "")
     assert "DATABASE_UNAVAILABLE: connection to server" in log(tmp_path)
     assert not list(tmp_path.glob("*.health"))
+
+
+@pytest.mark.parametrize("module", ["remind", "missed"])
+def test_a_signal_at_any_moment_ends_the_wait(tmp_path, module):
+    program = SIGNALLED_AT_EACH_LINE.format(module=module)
+    with worker(program, "postgresql://nobody@127.0.0.1:1/nowhere", tmp_path) as process:
+        assert process.wait(timeout=60) == 0
