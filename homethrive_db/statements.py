@@ -151,13 +151,19 @@ def columns(source: Any, entity: type) -> list[Any]:
     return [source._meta.columns[name] for name in names]
 
 
-def input_rows(name: str, /, **columns: str) -> CTE:
+def input_rows(name: str, are_few: bool = False, /, **columns: str) -> CTE:
     """Declare rows that a call brings as arrays: one parameter and one column for each name.
 
     *columns* gives each one's PostgreSQL type; a last one, ``position``, numbers the rows from 1.
     Bind each parameter to ``array(values)``.
+
+    PostgreSQL counts the elements, and rather reads a table of some thousand rows as a whole than
+    to look up a hundred of them, which takes less. Where they *are_few* it is not to count them: it
+    takes them for ten.
     """
     arrays = [param(column, f"{as_type}[]") for column, as_type in columns.items()]
+    if are_few:
+        arrays = [NodeList((SQL("SELECT"), one), parens=True) for one in arrays]
     source = NodeList((fn.unnest(*arrays), SQL("WITH ORDINALITY")))
     return Select((source,), (SQL("*"),)).cte(
         name, columns=(*columns, "position"), materialized=True

@@ -28,6 +28,8 @@ from homethrive_db.statements import (
 BATCH_SIZE = 5_000
 """How many reports go into one statement."""
 
+_FEW = 200
+
 _TABLE = models.DoseTaken
 _KEY = (_TABLE.schedule, _TABLE.scheduled_for)
 
@@ -39,30 +41,22 @@ _STORED = (
     _TABLE.taken_by_user,
 )
 
-_ROWS = input_rows(
-    "input",
-    user_id="text",
-    schedule_id="uuid",
-    scheduled_for="timestamptz",
-    taken_at="timestamptz",
-)
 
-
-def _reached() -> Any:
+def _reached(rows: CTE) -> Any:
     """Keep the reports whose users may reach their schedules, with what follows from those."""
-    report = (_ROWS.c.user_id, _ROWS.c.schedule_id, _ROWS.c.scheduled_for, _ROWS.c.taken_at)
+    report = (rows.c.user_id, rows.c.schedule_id, rows.c.scheduled_for, rows.c.taken_at)
     return reached_schedules(
         Select(
-            (_ROWS,),
+            (rows,),
             (
-                _ROWS.c.position,
+                rows.c.position,
                 *report,
                 models.Medication.id.alias("medication_id"),
                 models.CareRecipient.id.alias("recipient_id"),
-                is_open(_ROWS.c.scheduled_for).alias("is_open"),
+                is_open(rows.c.scheduled_for).alias("is_open"),
             ),
-        ).join(models.MedicationSchedule, on=models.MedicationSchedule.id == _ROWS.c.schedule_id),
-        _ROWS.c.user_id,
+        ).join(models.MedicationSchedule, on=models.MedicationSchedule.id == rows.c.schedule_id),
+        rows.c.user_id,
     ).cte("reached", materialized=True)
 
 
@@ -115,13 +109,21 @@ def _is_dose(dose: Any, report: Any) -> Expression:
     return is_dose
 
 
-def _mark_many() -> Statement:
+def _mark_all(*, are_few: bool) -> Statement:
     """Insert what may be inserted of a batch, and tell of each reached report what became of it.
 
     A row is (position, is it let in, is it new, what of the dose does not follow from the report);
     a report that is not reached has none.
     """
-    reached = _reached()
+    rows = input_rows(
+        "input",
+        are_few,
+        user_id="text",
+        schedule_id="uuid",
+        scheduled_for="timestamptz",
+        taken_at="timestamptz",
+    )
+    reached = _reached(rows)
     made = _made(reached)
     rest = _rest(reached, made)
     new = Select(
@@ -139,10 +141,11 @@ def _mark_many() -> Statement:
     # A CTE's new rows are invisible to their table: what is there was there before.
     stored = Select((rest,), (rest.c.position, rest.c.is_open, SQL("false"), *_STORED))
     query = new.union_all(stored.left_outer_join(_TABLE, on=_is_dose(_TABLE, rest.c)))
-    return statement(query.with_cte(_ROWS, reached, made, rest), is_idempotent=True)
+    return statement(query.with_cte(rows, reached, made, rest), is_idempotent=True)
 
 
-_MARK_MANY = _mark_many()
+_MARK_FEW = _mark_all(are_few=True)
+_MARK_MANY = _mark_all(are_few=False)
 
 
 def mark_many(db: Database, reports: Iterable[DoseReport]) -> Iterator[DoseOutcome]:
@@ -179,7 +182,7 @@ def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
 def _mark(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | None]:
     """Run the statement; None for a report that has lost a race."""
     rows = db.rows(
-        _MARK_MANY,
+        _MARK_FEW if len(reports) <= _FEW else _MARK_MANY,
         {
             "user_id": array(one.user_id for one in reports),
             "schedule_id": array(one.schedule_id.hex for one in reports),
