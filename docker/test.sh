@@ -12,14 +12,11 @@ compose() {
 }
 
 started=false
-tests=
 
 clean_up() {
     status=$?
     trap '' INT TERM
-    if [[ -n $tests ]]; then
-        wait "$tests" || true
-    fi
+    wait
     if $started; then
         compose rm --stop --force test
     fi
@@ -28,7 +25,8 @@ clean_up() {
 trap clean_up EXIT
 # Ctrl-C reaches pytest as well, a signal to this script alone is passed on: either way it tidies up.
 trap 'exit 130' INT
-trap 'if [[ -n $tests ]]; then kill -INT "$tests"; fi; exit 143' TERM
+# A signal may come before the next command, so no variable names the tests: $! does from their start.
+trap 'if [[ -n ${!-} ]]; then kill -INT "$!"; fi; exit 143' TERM
 
 running=$(compose ps --quiet --status running test)
 if [[ -z $running ]]; then
@@ -41,5 +39,4 @@ export DATABASE_URL_TEST=postgresql://homethrive_test:test_password@localhost:54
 # In the background, as bash hears of signals only between commands; with the standard input for
 # --pdb, and with a SIGINT that is not ignored.
 (trap - INT TERM EXIT && exec python -m pytest "$@") <&0 &
-tests=$!
-wait "$tests"
+wait "$!"

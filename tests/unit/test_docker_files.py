@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from homethrive_db.testing.databases import COMPOSE_URL
+from tests.waiting import wait_until
 
 DOCKER = Path(__file__).parents[2] / "docker"
 
@@ -87,14 +87,26 @@ class Calls:
         path.write_text(f'#!/bin/bash\necho "{name}: $*" >> {self.log}\n{then}\n')
         path.chmod(0o755)
 
+    def tests_take_their_time(self):
+        """Let them run on unless they are interrupted."""
+        self.program(
+            "python",
+            f"""
+            trap 'echo "python: tidied up" >> {self.log}; exit 2' INT
+            trap '' TERM
+            touch {self.folder}/started
+            for _ in {{1..300}}; do sleep 0.1; done
+            """,
+        )
+
     def database_runs(self, running):
         (self.folder / "running").write_text("3f1c\n" if running else "")
 
-    def start(self, *arguments):
+    def start(self, *arguments, **variables):
         return subprocess.Popen(
             [DOCKER / "test.sh", *arguments],
             cwd=self.folder,
-            env=os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}"},
+            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -180,17 +192,9 @@ def test_a_signal_ends_the_tests_first_and_the_database_afterwards(
 ):
     """Ctrl-C reaches the whole group of processes; a supervisor may tell the script alone."""
     calls.database_runs(running)
-    calls.program(
-        "python",
-        f"""
-        trap 'echo "python: tidied up" >> {calls.log}; exit 2' INT
-        trap '' TERM
-        touch {calls.folder}/started
-        for _ in {{1..300}}; do sleep 0.1; done
-        """,
-    )
+    calls.tests_take_their_time()
     with calls.start() as process:
-        wait_for(calls.folder / "started")
+        wait_until((calls.folder / "started").exists)
         if to_all:
             os.killpg(process.pid, number)
         else:
@@ -201,8 +205,15 @@ def test_a_signal_ends_the_tests_first_and_the_database_afterwards(
     assert calls.of_docker == ([] if running else [UP, REMOVE])
 
 
-def wait_for(path, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never appeared"
-        time.sleep(0.01)
+def test_a_signal_that_comes_right_behind_the_start_of_the_tests_ends_them_first(calls):
+    """Before the script has come to its next command."""
+    calls.tests_take_their_time()
+    stopped = calls.folder / "stopped.bash"
+    stopped.write_text("trap 'while [[ -n ${!-} ]]; do sleep 0.05; done' DEBUG")
+    with calls.start(BASH_ENV=str(stopped)) as process:
+        wait_until((calls.folder / "started").exists)
+        process.terminate()
+        process.wait(timeout=20)
+    assert process.returncode == 143
+    assert calls.of_python == ["-m pytest", "tidied up"]
+    assert calls.of_docker == [UP, REMOVE]
