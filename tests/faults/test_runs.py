@@ -37,11 +37,14 @@ def all_at_once(*functions):
 def test_a_serialization_failure_is_repeated(url, make_db, counters):
     """40001: what another one has changed meanwhile is read again."""
     db = make_db(url, isolation_level="REPEATABLE READ")
+    all_four = threading.Barrier(4, timeout=60)
     attempts = []
 
     def count_up():
         attempts.append(1)
         (n,) = db.execute_sql("SELECT n FROM counters WHERE id = 1").fetchone()
+        if len(attempts) <= 4:  # the first one of each
+            all_four.wait()
         db.execute_sql("UPDATE counters SET n = %s WHERE id = 1", (n + 1,))
 
     def work():
@@ -50,13 +53,13 @@ def test_a_serialization_failure_is_repeated(url, make_db, counters):
 
     assert all_at_once(*[work] * 4) == []
     assert counters() == [(40,), (0,)]
-    assert len(attempts) > 40
+    assert len(attempts) >= 40 + 3
 
 
 def test_a_deadlock_is_repeated(url, make_db, counters):
     """40P01: one of the two begins again."""
     db = make_db(url)
-    both = threading.Barrier(2)
+    both = threading.Barrier(2, timeout=60)
     attempts = []
 
     def count_up_in_order(first, second):
@@ -72,7 +75,7 @@ def test_a_deadlock_is_repeated(url, make_db, counters):
     errors = all_at_once(lambda: count_up_in_order(1, 2), lambda: count_up_in_order(2, 1))
     assert errors == []
     assert counters() == [(2,), (2,)]
-    assert len(attempts) == 3
+    assert len(attempts) >= 3  # on a busy machine, the first of them may come in the way again
 
 
 def test_inside_a_block_it_is_called_once(url, make_db, counters):
