@@ -21,6 +21,7 @@ from tests.faults.conftest import DATABASE
 from tests.waiting import wait_until
 
 SLEEP = "SELECT pg_sleep(0.3)"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 # What a COMMIT waits for: a trigger that fires only then.
 SLOW_COMMIT = """
@@ -87,8 +88,7 @@ def test_a_statement_that_takes_too_long_is_cancelled_on_the_server(server, url,
     with server.locked("users", DATABASE):
         with pytest.raises(UnavailableError, match="call_timeout"):
             Repositories(db).users.upsert("user_1")
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        wait_until(lambda: not server.execute(waiting))
+        wait_until(lambda: not server.execute(WAITING))
 
 
 def test_where_no_thread_can_be_started_it_is_cut(server, url, make_db, monkeypatch):
@@ -110,22 +110,23 @@ def test_where_no_thread_can_be_started_it_is_cut(server, url, make_db, monkeypa
 
 def test_a_slow_one_that_ends_in_time_is_left_alone(server, url, make_db):
     """Whenever it begins: each of them is timed from its own start."""
-    db = make_db(url, call_timeout=1.5)
+    db = make_db(url, call_timeout=3)
     users = Repositories(db).users
-    for _ in range(6):
+    for _ in range(11):
         holding = threading.Event()
 
         def hold(holding=holding):
             with server.locked("users", DATABASE):
                 holding.set()
-                server.execute("SELECT pg_sleep(0.3)")
+                wait_until(lambda: server.execute(WAITING))
+                server.execute(SLEEP)
 
         holder = threading.Thread(target=hold)
         holder.start()
         holding.wait()
         began = time.monotonic()
         assert users.find_by_clerk_user_id("nobody") is None
-        assert time.monotonic() - began > 0.2
+        assert time.monotonic() - began >= 0.3
         holder.join()
     assert db.stats().opened == 1
 
