@@ -71,7 +71,7 @@ def test_a_cancel_request_gets_through_to_it(one_server, encrypted, trusted, mak
         with pytest.raises(UnavailableError), db.deadline(0.2):
             db.execute_sql("SELECT pg_sleep(61)")
     running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%sleep(61)' AND state = 'active'"
-    wait_until(lambda: not one_server.execute(running), seconds=10)
+    wait_until(lambda: not one_server.execute(running))
 
 
 def refusal_of(db):
