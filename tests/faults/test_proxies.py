@@ -4,6 +4,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -169,9 +170,10 @@ def use_every_repository(db, user_id):
     report = DoseReport(caregiver.clerk_user_id, schedule.id, DUE, DUE)
     (outcome,) = repositories.doses_taken.mark_taken_many([report])
     assert outcome.status == OutcomeStatus.RECORDED
-    upcoming = repositories.doses.list_upcoming(user_id, profile.id)
-    repositories.doses.record(caregiver.clerk_user_id, upcoming[0].dose_id)
-    assert repositories.doses.list_upcoming(user_id, profile.id)[0].status == DoseStatus.TAKEN
+    start = DUE + timedelta(days=1)
+    listed = partial(repositories.doses.list_upcoming, user_id, profile.id, start=start)
+    repositories.doses.record(caregiver.clerk_user_id, listed()[0].dose_id)
+    assert listed()[0].status == DoseStatus.TAKEN
     with db.atomic():
         assert repositories.doses_taken.unmark_taken(user_id, schedule.id, DUE)
         assert repositories.medications.list_by_recipient(user_id, profile.id)
