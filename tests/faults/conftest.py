@@ -8,6 +8,7 @@ from homethrive_db import create_db
 from homethrive_db.migrate import migrate
 from tests.faults import network, pgbouncer, servers
 from tests.faults.proxy import Proxy
+from tests.waiting import wait_until
 
 DATABASE = "faults_test"
 
@@ -44,6 +45,7 @@ def server(one_server):
     if not one_server.daemon.runs:
         one_server.start()
     one_server.terminate_backends(DATABASE)
+    wait_until(lambda: not one_server.backends(DATABASE))
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.faults.conftest import DATABASE
 from tests.migrations import NAMES
 from tests.process import run_command
 from tests.reminders import Home
+from tests.waiting import wait_until
 
 DUE = datetime(2026, 3, 9, 12, tzinfo=UTC)
 PINS = re.compile(
@@ -157,6 +158,7 @@ def test_fifty_threads_share_five_connections_of_pgbouncer(server, bouncer, make
         assert errors == []
         assert max(backends) <= 5
         bouncer.restart()
+        wait_until(lambda: not server.backends(DATABASE))  # those of before are still about to end
 
 
 def use_every_repository(db, user_id):
