@@ -12,14 +12,12 @@ from tests.migrations import NAMES
 from tests.process import PROGRAM, run_command, unmeasured
 
 # Python drops an interrupt that comes while it forgets an object that died, and says so itself.
-UNHEARD = re.compile(
-    r"Exception ignored in: <function WeakSet.*?\nKeyboardInterrupt: ?\n", re.DOTALL
-)
+UNHEARD = re.compile(r"Exception ignored (in|while) .*?\nKeyboardInterrupt: ?\n", re.DOTALL)
 
 
 def said(output):
     """Leave the durations, and the id that the database made, out of what the demo says."""
-    return re.sub(r"\d+\.\d+ s|[\da-f-]{36} --from", "…", output)
+    return re.sub(r" +\d+\.\d+ s|[\da-f-]{36} --from", "…", output)
 
 
 def test_the_demo_shows_the_whole_of_it_twice_the_same(fresh_home):
@@ -104,7 +102,7 @@ def test_a_demo_that_is_cut_short_leaves_no_server(fresh_home, number):
             pass
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
-    assert "Traceback" not in errors
+    assert "Traceback" not in UNHEARD.sub("", errors)
     assert process.returncode in {0, 130}
     assert not (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
