@@ -162,7 +162,7 @@ def test_a_plain_query_without_a_block_says_which_to_use(db):
 
 
 def test_a_pool_in_use_makes_the_next_wait_and_then_give_up(homethrive_committed_url):
-    made = create_db(homethrive_committed_url, max_connections=1, pool_timeout=0.2)
+    made = create_db(homethrive_committed_url, max_connections=1, pool_timeout=1)
     held, release = threading.Event(), threading.Event()
 
     def hold():

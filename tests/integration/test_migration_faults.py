@@ -298,11 +298,11 @@ def test_a_server_that_ends_idle_transactions_does_not_take_the_lock_away(db, ur
 TRANSACTIONAL = False
 
 def migrate(migrator, database, fake=False, **kwargs):
-    migrator.sql("SELECT pg_sleep(0.4)")
+    migrator.sql("SELECT pg_sleep(1)")
     migrator.sql("CREATE TABLE IF NOT EXISTS slow (id int)")
 """
     folder.joinpath("003_slow.py").write_text(slow)
-    impatient = create_db(url, options="-c idle_in_transaction_session_timeout=100")
+    impatient = create_db(url, options="-c idle_in_transaction_session_timeout=500")
     try:
         with impatient.connection_context():
             assert list(SafeRouter(impatient, folder).apply()) == ["003_slow"]

@@ -1,6 +1,7 @@
 """How the pool keeps its connections, on a server in order."""
 
 import logging
+import re
 import select
 import threading
 import time
@@ -73,11 +74,11 @@ def test_lifetimes_differ_so_that_they_do_not_end_at_once(make_db):
 
 
 def test_one_that_was_idle_for_long_is_closed(make_db, later):
-    db = make_db(max_idle=60)
+    db = make_db(max_idle=600)
     first = pid(db)
-    later(59)
+    later(500)
     assert pid(db) == first
-    later(120)
+    later(1200)
     assert pid(db) != first
     assert db.stats().dropped == {"idle": 1}
 
@@ -277,8 +278,7 @@ def test_slow_statements_are_logged_without_their_values(make_db, caplog):
         users.upsert("user_1", email="somebody@example.org")
     (record,) = caplog.records
     assert record.name == "homethrive_db.observing"
-    assert record.getMessage().startswith("users.upsert took 0.")
-    assert record.getMessage().endswith(" s for 1 rows")
+    assert re.fullmatch(r"users\.upsert took \d+\.\d+ s for 1 rows", record.getMessage())
     assert "somebody" not in caplog.text
     with pytest.raises(ValidationError):
         users.upsert("")
