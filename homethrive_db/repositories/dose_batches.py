@@ -60,7 +60,25 @@ def _reached(rows: CTE) -> Any:
     ).cte("reached", materialized=True)
 
 
-def _made(reached: CTE) -> CTE:
+def _locked(reached: CTE) -> CTE:
+    """Lock the schedules of the doses that are let in, as the foreign keys would.
+
+    All before a dose goes in: a revision that has locked one of them already may be waiting for
+    somebody who waits for one of the doses.
+    """
+    schedule: Any = models.MedicationSchedule
+    open_ones = Select((reached,), (reached.c.schedule_id,)).where(reached.c.is_open).distinct()
+    locked: CTE = (
+        schedule.select(schedule.id)
+        .where(schedule.id == fn.ANY(fn.ARRAY(open_ones)))
+        .order_by(schedule.id)
+        .for_update("FOR KEY SHARE")
+        .cte("locked", materialized=True)
+    )
+    return locked
+
+
+def _made(reached: CTE, locked: CTE) -> CTE:
     """Insert the doses that are let in, the first report of each.
 
     They go in by key order, so that two batches cannot deadlock.
@@ -75,7 +93,7 @@ def _made(reached: CTE) -> CTE:
     )
     firsts = (
         Select((reached,), values)
-        .where(reached.c.is_open)
+        .where(reached.c.is_open, reached.c.schedule_id.in_(Select((locked,), (locked.c.id,))))
         .distinct(*key)
         .order_by(*key, reached.c.position)
     )
@@ -124,7 +142,8 @@ def _mark_all(*, are_few: bool) -> Statement:
         taken_at="timestamptz",
     )
     reached = _reached(rows)
-    made = _made(reached)
+    locked = _locked(reached)
+    made = _made(reached, locked)
     rest = _rest(reached, made)
     new = Select(
         (reached,),
@@ -141,7 +160,7 @@ def _mark_all(*, are_few: bool) -> Statement:
     # A CTE's new rows are invisible to their table: what is there was there before.
     stored = Select((rest,), (rest.c.position, rest.c.is_open, SQL("false"), *_STORED))
     query = new.union_all(stored.left_outer_join(_TABLE, on=_is_dose(_TABLE, rest.c)))
-    return statement(query.with_cte(rows, reached, made, rest), is_idempotent=True)
+    return statement(query.with_cte(rows, reached, locked, made, rest), is_idempotent=True)
 
 
 _MARK_FEW = _mark_all(are_few=True)

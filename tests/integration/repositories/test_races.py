@@ -4,7 +4,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from operator import attrgetter
 
@@ -20,6 +20,7 @@ from homethrive_db import (
     UnavailableError,
     ValidationError,
     create_db,
+    encode_dose_id,
 )
 from tests.waiting import wait_until
 
@@ -256,6 +257,46 @@ def test_an_end_does_not_come_back_to_the_version_of_a_row_that_it_first_saw(
         assert one.result(timeout=60).dosage_notes == "new"
     updating.close_all()
     marking.close_all()
+
+
+def test_a_batch_does_not_wait_for_a_revision_that_waits_for_a_dose_of_the_batch(
+    repositories, homethrive_committed_url, homethrive_committed_factory
+):
+    """Somebody who records that dose is between the two, and keeps the schedule from changing."""
+    factory = homethrive_committed_factory
+    medication = factory.medication(factory.own_profile(factory.user("owner")))
+    at = time(7, 30)
+    schedules = [factory.schedule(medication, time_of_day=at) for _ in range(2)]
+    first, second = sorted(schedules, key=attrgetter("id"))
+    others = DUE + timedelta(days=1)
+    reports = [
+        DoseReport("owner", one.id, due, DUE)
+        for one, due in ((first, DUE), (second, DUE), (second, others))
+    ]
+    marking = create_db(homethrive_committed_url)
+    with ThreadPoolExecutor(3) as threads:
+        with marking.atomic():
+            dose = NewDoseTaken(second.id, others, DUE)
+            Repositories(marking).doses_taken.mark_taken("owner", dose)
+            calls = []
+            for call in (
+                lambda: repositories.doses_taken.mark_taken_many(reports),
+                lambda: repositories.doses.record("owner", encode_dose_id(second.id, DUE)),
+                lambda: repositories.schedules.revise(
+                    "owner", second.id, DUE.date() + timedelta(days=60)
+                ),
+            ):
+                calls.append(threads.submit(call))
+                wait_until(lambda: count(repositories, WAITING) == len(calls))
+        batch, recorded, revised = [one.result(timeout=60) for one in calls]
+    marking.close_all()
+    assert [one.status for one in batch] == [
+        OutcomeStatus.RECORDED,
+        OutcomeStatus.RECORDED,
+        OutcomeStatus.ALREADY_RECORDED,
+    ]
+    assert recorded.taken_at == DUE
+    assert revised is not None
 
 
 def test_ends_revisions_and_doses_in_a_storm_never_deadlock(
