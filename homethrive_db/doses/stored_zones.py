@@ -10,7 +10,7 @@ No access rule holds here: these are for who looks after the database.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from uuid import UUID
 from peewee import SQL, Cast, Select, fn
 
 from homethrive_db import models
-from homethrive_db.database import Database
+from homethrive_db.database import Database, Row
 from homethrive_db.doses.zone_copies import engine_zone
 from homethrive_db.local_days import NODE_ZONE
 from homethrive_db.statements import (
@@ -136,12 +136,11 @@ _LIST_ZONELESS = _list_zoneless()
 _ZONES = input_rows("zones", stored="text", target="text")
 
 
-def _fix_page() -> Statement:
-    """Write the recipients' zones into the next schedules by id.
+def _lock_page() -> Statement:
+    """Lock the next schedules by id, and give their recipients' zones.
 
-    The rows are locked in the order of their ids, so that two that do this cannot deadlock; the
-    lock lets the Node service go on inserting doses. It comes first, as in ``schedule_changes``.
-    What got a zone meanwhile keeps it.
+    In the order of their ids, so that two that do this cannot deadlock; the lock lets the Node
+    service go on inserting doses. What got a zone meanwhile is left out.
     """
     locked = (
         _zoneless(_SCHEDULE.id, _ZONES.c.target)
@@ -154,20 +153,20 @@ def _fix_page() -> Statement:
         .limit(PAGE)
         .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
     )
-    page = locked.cte("page", materialized=True)
-    return statement(
-        _SCHEDULE.update(
-            {_SCHEDULE.timezone: page.c.target, _SCHEDULE.updated_at: fn.statement_timestamp()}
-        )
-        .from_(page)
-        .where(_SCHEDULE.id == page.c.id)
-        .returning(_SCHEDULE.id, _SCHEDULE.timezone)
-        .with_cte(_ZONES, page),
-        after=locked.select(_SCHEDULE.id).with_cte(_ZONES),
+    return statement(locked.with_cte(_ZONES))
+
+
+_LOCK_PAGE = _lock_page()
+_PAGE = input_rows("page", id="uuid", target="text")
+_FIX_PAGE = statement(
+    _SCHEDULE.update(
+        {_SCHEDULE.timezone: _PAGE.c.target, _SCHEDULE.updated_at: fn.statement_timestamp()}
     )
-
-
-_FIX_PAGE = _fix_page()
+    .from_(_PAGE)
+    .where(_SCHEDULE.id == _PAGE.c.id)
+    .returning(SQL("true"))
+    .with_cte(_PAGE)
+)
 
 
 def zones_in_use(db: Database) -> list[ZoneUse]:
@@ -224,6 +223,20 @@ def fix_zones(
             "ended": ended,
             "first_id": _FIRST_ID,
         }
-        while rows := db.rows(_FIX_PAGE, values):
-            yield Counter(zone for _, zone in rows)
-            values["first_id"] = max(schedule_id for schedule_id, _ in rows)
+        while page := _fix_page(db, values):
+            yield Counter(zone for _, zone in page)
+            values["first_id"], _ = page[-1]
+
+
+def _fix_page(db: Database, values: Mapping[str, object]) -> list[Row]:
+    """Write the zones of a page; gives its ids, in order, with them.
+
+    Two statements, as in ``schedule_changes``, and the second one has the ids of the first: a
+    schedule that lost its zone while that waited would be locked out of order.
+    """
+    with db.atomic():
+        page = db.rows(_LOCK_PAGE, values)
+        for some in portions(db, _FIX_PAGE, page, lambda row: array_bytes(*row)):
+            targets = {"id": array(id for id, _ in some), "target": array(zone for _, zone in some)}
+            db.rows(_FIX_PAGE, targets)
+        return page

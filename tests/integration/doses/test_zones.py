@@ -4,8 +4,10 @@ import json
 import threading
 import zoneinfo
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import psycopg2
@@ -18,6 +20,7 @@ from homethrive_db.doses.zone_copies import Change, Stretch, differences, server
 from homethrive_db.enums import DoseStatus
 from homethrive_db.migrate import migrate
 from homethrive_db.testing.factories import Factory
+from tests.integration.repositories.test_races import WAITING
 from tests.process import run_command
 from tests.waiting import wait_until
 
@@ -334,6 +337,35 @@ def test_a_zone_that_somebody_gives_meanwhile_stays(db, server, factory):
     somebody.close_all()
     assert pages == []
     assert stored_zones(db) == {schedule.id: "Asia/Tokyo"}
+
+
+def test_a_zone_that_is_taken_away_meanwhile_is_not_given_out_of_order(db, server, factory):
+    """An end that waits for the page has locked that schedule already."""
+    profile = factory.own_profile(factory.user("owner"), timezone="Europe/London")
+    medication = factory.medication(profile)
+    schedules = [factory.schedule(medication) for _ in range(2)]
+    first, second = sorted(schedules, key=attrgetter("id"))
+    one, other, updating = (create_db(server.url) for _ in range(3))
+    groups = count_zoneless(db)
+    Repositories(db).schedules.update("owner", first.id, timezone="Europe/London")
+
+    def are_waiting(calls):
+        wait_until(lambda: execute(db, f"SELECT count(*) FROM {WAITING}") == [(calls,)])
+
+    with ThreadPoolExecutor(2) as threads:
+        with updating.atomic():
+            Repositories(updating).schedules.update("owner", second.id, dosage_notes="new")
+            fixed = threads.submit(lambda: list(fix_zones(one, groups)))
+            are_waiting(1)
+            Repositories(db).schedules.update("owner", first.id, timezone=None)
+            end = Repositories(other).schedules.end
+            ended = threads.submit(end, "owner", second.id, date(2100, 1, 1))
+            are_waiting(2)
+        assert fixed.result(timeout=60) == [{"Europe/London": 1}]
+        assert ended.result(timeout=60).timezone == "Europe/London"
+    for database in (one, other, updating):
+        database.close_all()
+    assert stored_zones(db) == {first.id: None, second.id: "Europe/London"}
 
 
 def test_doses_are_recorded_while_zones_are_fixed(db, server, factory):
