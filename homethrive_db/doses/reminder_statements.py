@@ -28,6 +28,8 @@ _SECOND = SQL("interval '1 second'")  # days would be those of the session's zon
 _AROUND = SQL(f"interval '{RECORDS_AROUND.total_seconds():.0f} seconds'")
 
 _IS_THIS = _TABLE.id == param("reminder_id", "uuid")
+_IDS = param("reminder_ids", "uuid[]")
+_LEASE = param("lease_id", "uuid")
 # As text of the statement: a partial index serves what is known when it is planned.
 _IS_PENDING = _TABLE.state == SQL("'pending'")
 _IS_EXHAUSTED = _TABLE.attempts >= param("max_attempts")
@@ -67,10 +69,13 @@ def _enqueue() -> Statement:
 
 
 def _revived(rows: CTE) -> CTE:
-    """Make pending again what was withdrawn, and is to be reminded of after all."""
+    """Make pending again what was withdrawn, and is to be reminded of after all.
+
+    The rows are locked first, in the order of their ids, so that two batches cannot deadlock.
+    """
     there: Any = _TABLE.alias("there")
-    # As a scalar subquery and an array, so that PostgreSQL looks each up by index, in the order of
-    # their ids: it would rather read the whole table.
+    # As a scalar subquery and an array, so that PostgreSQL looks each up by index: it would rather
+    # read the whole table.
     withdrawn = there.select(there.id).where(
         there.schedule == rows.c.schedule_id,
         there.scheduled_for == rows.c.scheduled_for,
@@ -87,9 +92,15 @@ def _revived(rows: CTE) -> CTE:
         _TABLE.updated_at: _NOW,
     }
     ids = Select((rows,), (withdrawn,))
+    locked = (
+        _TABLE.select(_TABLE.id)
+        .where(_TABLE.id == fn.ANY(fn.ARRAY(ids)), _TABLE.state == SQL("'withdrawn'"))
+        .order_by(_TABLE.id)
+        .for_update("FOR UPDATE")
+    )
     revived: CTE = (
         _TABLE.update(fresh)
-        .where(_TABLE.id == fn.ANY(fn.ARRAY(ids)), _TABLE.state == SQL("'withdrawn'"))
+        .where(_TABLE.id == fn.ANY(fn.ARRAY(locked)))
         .returning(_TABLE.id)
         .cte("revived")
     )
@@ -103,7 +114,11 @@ def _claimed() -> tuple[CTE, CTE]:
     """Lease what is available, the longest waiting first; what was claimed too often is dead."""
     available = (
         _TABLE.select(_TABLE.id)
-        .where(_TABLE.kind == param("kind"), _IS_PENDING, _TABLE.available_at <= _NOW)
+        .where(
+            _TABLE.kind == param("kind"),
+            _IS_PENDING,
+            _TABLE.available_at <= _NOW,
+        )
         .order_by(_TABLE.available_at)
         .limit(param("limit"))
         .for_update("FOR UPDATE", skip_locked=True)
@@ -116,7 +131,7 @@ def _claimed() -> tuple[CTE, CTE]:
                 _TABLE.state: _DEAD_IF_EXHAUSTED,
                 _TABLE.attempts: _TABLE.attempts + Cast(~_IS_EXHAUSTED, "integer"),
                 _TABLE.error: Case(None, ((_IS_EXHAUSTED, why_dead),), _TABLE.error),
-                _TABLE.lease_id: param("lease_id", "uuid"),
+                _TABLE.lease_id: _LEASE,
                 _TABLE.available_at: _NOW + param("lease_seconds") * _SECOND,
                 _TABLE.updated_at: _NOW,
             }
@@ -172,16 +187,38 @@ def _claim() -> Statement:
 
 CLAIM = _claim()
 
-WITHDRAW = statement(
-    _TABLE.update({_TABLE.state: SQL("'withdrawn'"), _TABLE.updated_at: _NOW})
-    .where(
-        _TABLE.id == fn.ANY(param("reminder_ids", "uuid[]")),
-        _TABLE.lease_id == param("lease_id", "uuid"),
-        _IS_PENDING,
+
+_STILL_LEASED = (_TABLE.id == fn.ANY(_IDS)) & (_TABLE.lease_id == _LEASE) & _IS_PENDING
+
+
+def _withdraw(leased: Any) -> Statement:
+    """Withdraw what is *leased* still, whose ids are selected and locked."""
+    return statement(
+        _TABLE.update({_TABLE.state: SQL("'withdrawn'"), _TABLE.updated_at: _NOW})
+        .where(_TABLE.id == fn.ANY(fn.ARRAY(leased)))
+        .returning(_TABLE.id),
+        is_idempotent=True,
     )
-    .returning(_TABLE.id),
-    is_idempotent=True,
-)
+
+
+def _leased() -> Any:
+    """Lock in the order in which batches are revived."""
+    leased: Any = _TABLE.select(_TABLE.id).where(_STILL_LEASED)
+    return leased.order_by(_TABLE.id).for_update("FOR UPDATE")
+
+
+def _leased_here() -> Any:
+    """Lock the schedules of what this transaction itself has claimed; it waits for nobody.
+
+    PostgreSQL checks the foreign keys of a row anew that its own transaction has changed before. It
+    would wait for a revision, which may be waiting for somebody who waits for the reminder.
+    """
+    leased: Any = _TABLE.select(_TABLE.id).join(_SCHEDULE, on=_SCHEDULE.id == _TABLE.schedule)
+    return leased.where(_STILL_LEASED).for_update("FOR KEY SHARE", of=_SCHEDULE, skip_locked=True)
+
+
+WITHDRAW = _withdraw(_leased())
+WITHDRAW_OWN = _withdraw(_leased_here())
 
 # The call has an id, so that its repeat, where the answer was lost, has the same answer.
 SENT = statement(
@@ -210,7 +247,7 @@ FAILED = statement(
             _TABLE.updated_at: _NOW,
         }
     )
-    .where(_IS_THIS, _TABLE.lease_id == param("lease_id", "uuid"), _IS_PENDING)
+    .where(_IS_THIS, _TABLE.lease_id == _LEASE, _IS_PENDING)
     .returning(_TABLE.state)
 )
 

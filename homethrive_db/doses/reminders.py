@@ -22,6 +22,7 @@ from homethrive_db.doses.reminder_statements import (
     PURGE,
     SENT,
     WITHDRAW,
+    WITHDRAW_OWN,
 )
 from homethrive_db.enums import ContactRole, ReminderState
 from homethrive_db.errors import ValidationError
@@ -116,7 +117,9 @@ class ReminderLedger:
         No two claims give the same one, until its lease ends. Each was checked again: one whose
         dose is taken or skipped by now, or no dose of its schedule any more, whose medication is
         inactive by now, or whose user may no longer reach the recipient, is withdrawn instead; so
-        is one whose dose was due before *due_after*. Empty where nothing is to be had now.
+        is one whose dose was due before *due_after*. Empty where nothing is to be had now. In a
+        transaction of the caller's, one whose schedule another changes meanwhile is not: it is
+        neither given nor withdrawn until the lease ends.
 
         *limit* is 1,000 at most. Raises ValidationError.
         """
@@ -187,9 +190,10 @@ class ReminderLedger:
                 else:
                     useless.append(row[0])
         if useless:
-            for portion in portions(self._db, WITHDRAW, useless, array_bytes):
+            withdraw = WITHDRAW_OWN if self._db.in_transaction() else WITHDRAW
+            for portion in portions(self._db, withdraw, useless, array_bytes):
                 values = {"reminder_ids": array(portion), "lease_id": claim.lease_id}
-                self._db.rows(WITHDRAW, values)
+                self._db.rows(withdraw, values)
         return reminders
 
     def _pause_after(self, attempts: int) -> float:

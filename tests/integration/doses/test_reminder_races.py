@@ -9,12 +9,16 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import time, timedelta
+from operator import attrgetter
 
 import pytest
 
-from homethrive_db import create_db
+from homethrive_db import ReminderLedger, Repositories, create_db
 from tests import reminder_workers
-from tests.reminders import LEASE, Home
+from tests.integration.repositories.test_races import WAITING
+from tests.reminders import DAY, LEASE, NOON, Home
+from tests.waiting import wait_until
 
 THREADS = 8
 WORKERS = 20
@@ -50,6 +54,82 @@ def test_threads_that_enqueue_the_same_in_any_order_add_each_once(home):
 
     assert sum(at_once(enqueue)) == 1200
     assert home.states() == {"pending": 1200}
+
+
+def until_waiting(home, calls):
+    """Wait until so many wait for somebody who still is in their way."""
+    sql = f"SELECT count(*) FROM {WAITING} AND pg_blocking_pids(pid) <> '{{}}'"
+    wait_until(lambda: home.execute(sql) == [(calls,)])
+
+
+def withdraw_all(home):
+    assert home.ledger.claim("due", limit=9, lease=LEASE, due_after=NOON + timedelta(days=9)) == []
+
+
+def test_batches_revive_in_one_order_whatever_moved_in_the_table_meanwhile(
+    home, homethrive_committed_url
+):
+    """One saw the rows where they were before the first was revived, and withdrawn again."""
+    other = home.factory.schedule(home.factory.medication(home.profile), start_date=DAY)
+    both = home.occurrences(days=2)
+    same = [one for one in both if one.dose.schedule_id == home.schedule.id]
+    home.ledger.enqueue(same, "due")
+    withdraw_all(home)
+    # So that the rows are taken as they lie there.
+    home.execute("ANALYZE dose_reminders")
+    keeping, holding = (create_db(homethrive_committed_url) for _ in range(2))
+    due, key = same[1].dose.scheduled_for, str(other.id)
+    with ThreadPoolExecutor(2) as threads:
+        with holding.atomic():
+            with keeping.atomic():
+                keeping.execute_sql(
+                    "SELECT FROM medication_schedules WHERE id = %s FOR UPDATE", (key,)
+                )
+                early = threads.submit(home.ledger.enqueue, both, "due")
+                until_waiting(home, 1)
+                home.ledger.enqueue(same[:1], "due")
+                withdraw_all(home)
+                holding.execute_sql(
+                    "SELECT FROM dose_reminders WHERE scheduled_for = %s FOR UPDATE", (due,)
+                )
+                late = threads.submit(home.ledger.enqueue, same, "due")
+                until_waiting(home, 2)
+            until_waiting(home, 2)
+        answers = [one.result(timeout=60) for one in (early, late)]
+    keeping.close_all()
+    holding.close_all()
+    assert sum(answers) == len(both)
+    assert home.states() == {"pending": len(both)}
+
+
+def test_a_claim_in_a_transaction_does_not_wait_for_a_revision(home, homethrive_committed_url):
+    """The revision waits for what is withdrawn already; the rest stays until its lease ends."""
+    other = home.factory.schedule(home.medication, start_date=DAY, time_of_day=time(9))
+    first, second = sorted((home.schedule, other), key=attrgetter("id"))
+    found = {dose.dose.schedule_id: dose for dose in home.occurrences()}
+    for schedule in (second, first):
+        home.ledger.enqueue([found[schedule.id]], "due")
+    claiming, updating = (create_db(homethrive_committed_url) for _ in range(2))
+
+    def claim():
+        with claiming.atomic():
+            ledger = ReminderLedger(claiming)
+            return ledger.claim("due", limit=1, lease=LEASE, due_after=NOON + timedelta(days=9))
+
+    with ThreadPoolExecutor(2) as threads:
+        with updating.atomic():
+            Repositories(updating).schedules.update("owner", second.id, dosage_notes="new")
+            day = DAY + timedelta(days=60)
+            revised = threads.submit(home.repositories.schedules.revise, "owner", second.id, day)
+            until_waiting(home, 1)
+            assert threads.submit(claim).result(timeout=60) == []
+        assert revised.result(timeout=60).dosage_notes == "new"
+    claiming.close_all()
+    updating.close_all()
+    assert home.states() == {"withdrawn": 1, "pending": 1}
+    home.end_leases()
+    withdraw_all(home)
+    assert home.states() == {"withdrawn": 2}
 
 
 def test_no_two_claims_give_the_same_reminder(home):
