@@ -114,11 +114,7 @@ def _claimed() -> tuple[CTE, CTE]:
     """Lease what is available, the longest waiting first; what was claimed too often is dead."""
     available = (
         _TABLE.select(_TABLE.id)
-        .where(
-            _TABLE.kind == param("kind"),
-            _IS_PENDING,
-            _TABLE.available_at <= _NOW,
-        )
+        .where(_TABLE.kind == param("kind"), _IS_PENDING, _TABLE.available_at <= _NOW)
         .order_by(_TABLE.available_at)
         .limit(param("limit"))
         .for_update("FOR UPDATE", skip_locked=True)
@@ -186,7 +182,6 @@ def _claim() -> Statement:
 
 
 CLAIM = _claim()
-
 
 _STILL_LEASED = (_TABLE.id == fn.ANY(_IDS)) & (_TABLE.lease_id == _LEASE) & _IS_PENDING
 
