@@ -203,13 +203,19 @@ def _leased() -> Any:
 
 
 def _leased_here() -> Any:
-    """Lock the schedules of what this transaction itself has claimed; it waits for nobody.
+    """Lock what the reminders refer to that this transaction has claimed; it waits for nobody.
 
     PostgreSQL checks the foreign keys of a row anew that its own transaction has changed before. It
-    would wait for a revision, which may be waiting for somebody who waits for the reminder.
+    would wait for a revision, which may be waiting for somebody who waits for the reminder, or for
+    who deletes the user, and waits for the reminder itself.
     """
-    leased: Any = _TABLE.select(_TABLE.id).join(_SCHEDULE, on=_SCHEDULE.id == _TABLE.schedule)
-    return leased.where(_STILL_LEASED).for_update("FOR KEY SHARE", of=_SCHEDULE, skip_locked=True)
+    leased: Any = (
+        _TABLE.select(_TABLE.id)
+        .join(_SCHEDULE, on=_SCHEDULE.id == _TABLE.schedule)
+        .join(models.User, on=models.User.clerk_user_id == _TABLE.user)
+        .where(_STILL_LEASED)
+    )
+    return leased.for_update("FOR KEY SHARE", of=(_SCHEDULE, models.User), skip_locked=True)
 
 
 WITHDRAW = _withdraw(_leased())

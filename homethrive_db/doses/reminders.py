@@ -118,8 +118,8 @@ class ReminderLedger:
         dose is taken or skipped by now, or no dose of its schedule any more, whose medication is
         inactive by now, or whose user may no longer reach the recipient, is withdrawn instead; so
         is one whose dose was due before *due_after*. Empty where nothing is to be had now. In a
-        transaction of the caller's, one whose schedule another changes meanwhile is not: it is
-        neither given nor withdrawn until the lease ends.
+        transaction of the caller's, one whose schedule is being revised, or whose schedule or user
+        is being deleted, is not: it is neither given nor withdrawn until the lease ends.
 
         *limit* is 1,000 at most. Raises ValidationError.
         """

@@ -132,6 +132,28 @@ def test_a_claim_in_a_transaction_does_not_wait_for_a_revision(home, homethrive_
     assert home.states() == {"withdrawn": 2}
 
 
+def test_a_claim_in_a_transaction_does_not_wait_for_a_user_who_is_being_deleted(
+    home, homethrive_committed_url
+):
+    """That waits for the reminder already."""
+    home.enqueue(users=("carer",))
+    deletions = []
+
+    def delete(event):
+        if event.name == "reminder_statements.claim" and not deletions:
+            query = "DELETE FROM users WHERE clerk_user_id = 'carer'"
+            deletions.append(thread.submit(home.execute, query))
+            until_waiting(home, 1)
+
+    claiming = create_db(homethrive_committed_url, on_statement=delete)
+    with ThreadPoolExecutor(1) as thread, claiming.atomic():
+        ledger, later = ReminderLedger(claiming), NOON + timedelta(days=9)
+        assert ledger.claim("due", limit=1, lease=LEASE, due_after=later) == []
+    claiming.close_all()
+    deletions[0].result()
+    assert home.states() == {}
+
+
 def test_no_two_claims_give_the_same_reminder(home):
     home.enqueue(days=500)
 
