@@ -26,7 +26,7 @@ trap clean_up EXIT
 # Ctrl-C reaches pytest as well, a signal to this script alone is passed on: either way it tidies up.
 trap 'exit 130' INT
 # A signal may come before the next command, so no variable names the tests: $! does from their start.
-trap 'if [[ -n ${!-} ]]; then kill -INT "$!"; fi; exit 143' TERM
+trap 'if [[ -n ${!-} ]]; then kill -INT "$!" 2>/dev/null || true; fi; exit 143' TERM
 
 running=$(compose ps --quiet --status running test)
 if [[ -z $running ]]; then
