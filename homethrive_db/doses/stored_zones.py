@@ -216,7 +216,7 @@ def fix_zones(
     zone by then keeps it: after whatever ended it, start again; any number may do so at once.
     """
     zones = {group.zone: group.target for group in groups if group.target is not None}
-    for some in portions(db, _FIX_PAGE, list(zones.items()), lambda pair: array_bytes(*pair)):
+    for some in portions(db, _LOCK_PAGE, list(zones.items()), lambda pair: array_bytes(*pair)):
         values = {
             "stored": array(stored for stored, _ in some),
             "target": array(target for _, target in some),

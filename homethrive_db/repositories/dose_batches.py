@@ -29,6 +29,7 @@ BATCH_SIZE = 5_000
 """How many reports go into one statement."""
 
 _FEW = 200
+"""Up to so many reports are looked up by index, whatever PostgreSQL makes of their number."""
 
 _TABLE = models.DoseTaken
 _KEY = (_TABLE.schedule, _TABLE.scheduled_for)
@@ -171,7 +172,7 @@ def mark_many(db: Database, reports: Iterable[DoseReport]) -> Iterator[DoseOutco
     """Mark the doses of any number of reports, by batches; gives the outcomes in order."""
     remaining = validation.all_made(reports, DoseReport, "reports")
     while batch := list(islice(remaining, BATCH_SIZE)):
-        for portion in portions(db, _MARK_MANY, batch, _weigh):
+        for portion in portions(db, _MARK_FEW, batch, _weigh):  # the longer one of the two
             yield from mark_batch(db, portion)
 
 
