@@ -49,13 +49,13 @@ def test_an_interrupt_that_is_ignored_stays_so(how):
     assert start("click", how, ignored) == (0, f"{version('homethrive-db')}\n", "")
 
 
-INTERRUPT_AS_IT_ENDS = """
+INTERRUPT_BETWEEN_HANDLERS = """
 import signal, sys
 
 set_handler = signal.signal
 
 def interrupt_first(number, handler):
-    if handler is signal.SIG_IGN:
+    if {moment}:
         signal.raise_signal(signal.SIGINT)
     return set_handler(number, handler)
 
@@ -64,9 +64,17 @@ sys.argv = ["homethrive-db", *{arguments!r}]
 """
 
 
-@pytest.mark.parametrize("arguments", [["status", "--help"], ["status"]], ids=["done", "failed"])
-def test_an_interrupt_as_it_ends_is_told_as_any_other(arguments):
-    program = INTERRUPT_AS_IT_ENDS.format(arguments=arguments) + SCRIPT
+BEGINS = "handler is not signal.SIG_IGN and number == signal.SIGTERM"  # that of SIGINT is set
+ENDS = "handler is signal.SIG_IGN"
+
+
+@pytest.mark.parametrize(
+    ("moment", "arguments"),
+    [(BEGINS, ["status"]), (ENDS, ["status", "--help"]), (ENDS, ["status"])],
+    ids=["begins", "is done", "has failed"],
+)
+def test_an_interrupt_as_it_begins_or_ends_is_told_as_any_other(moment, arguments):
+    program = INTERRUPT_BETWEEN_HANDLERS.format(moment=moment, arguments=arguments) + SCRIPT
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env={**unmeasured(), "DATABASE_URL": ""},
