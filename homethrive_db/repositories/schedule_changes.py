@@ -150,12 +150,12 @@ def _update(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
 
 def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*, unless the merged row or, where it *does_end*, its siblings forbid it."""
-    schedules = family() if does_end else _reached(*_SCHEDULE).where(_IS_ASKED_FOR)
-    some = schedules.cte("schedules")
-    refusal = _refusal(some, fields, does_end, is_end)
+    looked_at = family() if does_end else _reached(*_SCHEDULE).where(_IS_ASKED_FOR)
+    schedules = looked_at.cte("schedules")
+    refusal = _refusal(schedules, fields, does_end, is_end)
     target = (
-        Select((some,), (some.c.id, refusal.alias("refusal")))
-        .where(some.c.id == param("schedule_id"))
+        Select((schedules,), (schedules.c.id, refusal.alias("refusal")))
+        .where(schedules.c.id == param("schedule_id"))
         .cte("target", materialized=True)
     )
     changed = (
@@ -168,10 +168,10 @@ def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> St
     query = Select((target,), (target.c.refusal, *columns(changed, MedicationSchedule)))
     return statement(
         query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(
-            some, target, changed
+            schedules, target, changed
         ),
         # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
-        after=schedules.select(_TABLE.id).for_update("FOR NO KEY UPDATE", of=_TABLE),
+        after=looked_at.select(_TABLE.id).for_update("FOR NO KEY UPDATE", of=_TABLE),
     )
 
 
