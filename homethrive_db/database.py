@@ -25,6 +25,7 @@ from homethrive_db.observing import Observer
 from homethrive_db.options import DatabaseOptions
 from homethrive_db.prepared import OUTDATED_STATES, PreparedText
 from homethrive_db.secrecy import without_locals
+from homethrive_db.slots import Slot
 from homethrive_db.transactions import TransactionalPool
 
 T = TypeVar("T")
@@ -128,54 +129,61 @@ class Database(TransactionalPool):
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
         try:
-            if self.options.prepared and not (text := statement.prepared()).is_batch(values):
-                return self._fetch_prepared(text, values)
-            return self._send(statement.compiled(), values)
+            slot = self._live_slot()
+            if self.options.prepared:
+                text = statement.prepared()
+                if not text.arrays or not text.is_batch(values):
+                    return self._fetch_prepared(slot, text, values)
+            return self._send(slot, statement.compiled(), values)
         except Exception:
             with Translation(nothing_written=statement.is_read or self.in_transaction()):
                 raise
 
-    def _fetch_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
+    def _live_slot(self) -> Slot:
+        state = self._state
+        if state.closed or state.conn.closed:
+            self._live_connection()
+        slot: Slot = state.slot
+        return slot
+
+    def _fetch_prepared(
+        self, slot: Slot, text: PreparedText, values: Mapping[str, object]
+    ) -> list[Row]:
+        known = slot.prepared.get(text.name)
+        if known is None:
+            return self._prepare_and_fetch(slot, text, values)
         try:
-            return self._execute_prepared(text, values)
+            return self._send(slot, known, values)
         except (psycopg2.Error, PeeweeException) as error:
             if sqlstate(error) not in OUTDATED_STATES:
                 raise
-            self._state.slot.prepared.clear()
+            slot.prepared.clear()
             if self.in_transaction():  # it is aborted, and only another one can prepare anew
                 raise UnavailableError(
                     "the schema has changed since the statement was prepared; nothing is written",
                     "SCHEMA_CHANGED",
                     retryable=True,
                 ) from error
-        return self._execute_prepared(text, values)
+        return self._prepare_and_fetch(slot, text, values)
 
-    def _execute_prepared(self, text: PreparedText, values: Mapping[str, object]) -> list[Row]:
-        self._live_connection()  # what is known of a lost one does not hold on the next
-        slot = self._state.slot
-        known = slot.prepared.get(text.name)
-        if known is not None:
-            return self._send(known, values)
+    def _prepare_and_fetch(
+        self, slot: Slot, text: PreparedText, values: Mapping[str, object]
+    ) -> list[Row]:
         # A name of its own each time: where only EXECUTE failed, the former is taken for good.
         slot.preparations += 1
         name = f"{text.name}_{slot.preparations}"
-        rows = self._send(text.prepare_and_execute(name), values)
+        rows = self._send(slot, text.prepare_and_execute(name), values)
         slot.prepared[text.name] = text.execute(name)
         return rows
 
-    def _send(self, sql: str, values: Mapping[str, object]) -> list[Row]:
+    def _send(self, slot: Slot, sql: str, values: Mapping[str, object]) -> list[Row]:
         """Execute as psycopg2 does: its errors come as they are, and no log sees the values."""
         if self.query_hooks:
             return _all_rows(self.execute_own(sql, values))
-        state = self._state
-        connection = state.conn
-        if connection is None or connection.closed:
-            connection = self._live_connection()
-        slot = state.slot
         # Taken out while it is in use: a signal handler may fetch, too.
-        cursor, slot.cursor = slot.cursor or connection.cursor(), None
+        cursor, slot.cursor = slot.cursor or slot.connection.cursor(), None
         deadline = self._deadlines.current
-        with slot.call if deadline is None else deadline.watching(connection):
+        with slot.call if deadline is None else deadline.watching(slot.connection):
             cursor.execute(sql, values)
         rows = _all_rows(cursor)
         if len(rows) <= _KEPT_ROWS:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from traceback import StackSummary
 from typing import Any
 
-from homethrive_db.calls import Call
 from homethrive_db.errors import PoolTimeoutError
 
 
@@ -37,8 +36,8 @@ class Slot:
         self.connection: Any = None
         self.cursor: Any = None
         """Made once for many statements: that costs as much as the rest of a call."""
-        self.call: Call | None = None
-        """What its connection is doing."""
+        self.call: Any = None
+        """The ``Call`` that its connection is doing."""
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None
