@@ -8,11 +8,17 @@ from peewee import fn
 
 from homethrive_db import models
 from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE_COLUMNS, TOUCHES_DAYS
-from homethrive_db.repositories.access import reached_schedules
+from homethrive_db.repositories.access import (
+    medication_of,
+    reached_schedules,
+    reaches,
+    recipient_of,
+)
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, param, statement
 
-_SCHEDULE, _SKIP, _TAKEN = models.MedicationSchedule, models.DoseSkip, models.DoseTaken
+_SCHEDULE: Any = models.MedicationSchedule
+_SKIP, _TAKEN = models.DoseSkip, models.DoseTaken
 
 _REACHED = reached_schedules(_SCHEDULE.select(*SCHEDULE_COLUMNS, RECIPIENT_ZONE), param("user_id"))
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
@@ -35,8 +41,8 @@ FIND = statement(_REACHED.where(_IS_SCHEDULE))
 
 # Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
 LOCK = statement(
-    reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id"))
-    .where(_IS_SCHEDULE)
+    _SCHEDULE.select(_SCHEDULE.id)
+    .where(_IS_SCHEDULE, reaches(param("user_id"), recipient_of(_SCHEDULE.medication)))
     .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
 )
 
@@ -85,16 +91,16 @@ INSERT_SKIP = _insertion(
 
 def _delete() -> Any:
     """Delete the records of a schedule at some instants, of doses taken and skipped."""
-    reached = reached_schedules(_SCHEDULE.select(_SCHEDULE.id), param("user_id")).where(
-        _IS_SCHEDULE
-    )
+    of_schedule = param("schedule_id")
+    is_reached = reaches(param("user_id"), recipient_of(medication_of(of_schedule)))
 
     def records(table: Any) -> Any:
         return (
             table.delete()
             .where(
-                table.schedule.in_(reached),
+                table.schedule == of_schedule,
                 table.scheduled_for == fn.ANY(param("instants", "timestamptz[]")),
+                is_reached,
             )
             .returning(table.id)
         )

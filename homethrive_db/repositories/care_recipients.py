@@ -14,13 +14,13 @@ from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import PAGE_SIZE, CareRecipient, CareRecipientChanges
 from homethrive_db.errors import NotFoundError, UnavailableError
-from homethrive_db.repositories.access import accessible_to
+from homethrive_db.repositories.access import accessible_to, reached_profile
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.CareRecipient
 _PROFILE = columns(_TABLE, CareRecipient)
-_IS_REACHED = (_TABLE.id == param("recipient_id")) & accessible_to(param("user_id"))
+_IS_REACHED = reached_profile(param("user_id"), param("recipient_id"))
 _IS_OWN = _TABLE.user == param("user_id")
 
 _FIND = statement(_TABLE.select(*_PROFILE).where(_IS_REACHED))

@@ -21,7 +21,7 @@ from homethrive_db.entities import (
     NewDoseTaken,
     TakenInfo,
 )
-from homethrive_db.repositories.access import accessible_to, reached_schedules
+from homethrive_db.repositories.access import medication_of, reaches, recipient_of
 from homethrive_db.repositories.dose_batches import mark_many
 from homethrive_db.repositories.dose_rows import (
     ATTEMPTS,
@@ -38,21 +38,21 @@ from homethrive_db.statements import array, array_bytes, param, portions, statem
 _TABLE = models.DoseTaken
 
 _SCHEDULED_FOR = param("scheduled_for", "timestamptz")
-_IS_SCHEDULE = models.MedicationSchedule.id == param("schedule_id")
+_SCHEDULE = param("schedule_id", "uuid")
+_IS_REACHED = (models.Medication.id == medication_of(_SCHEDULE)) & reaches(
+    param("user_id"), models.Medication.recipient
+)
 
 _MARK = statement(
     _TABLE.insert_from(
-        reached_schedules(
-            models.MedicationSchedule.select(
-                models.CareRecipient.id,
-                models.Medication.id,
-                models.MedicationSchedule.id,
-                _SCHEDULED_FOR,
-                param("taken_at", "timestamptz"),
-                param("user_id"),
-            ),
+        models.Medication.select(
+            models.Medication.recipient,
+            models.Medication.id,
+            _SCHEDULE,
+            _SCHEDULED_FOR,
+            param("taken_at", "timestamptz"),
             param("user_id"),
-        ).where(_IS_SCHEDULE, is_open(_SCHEDULED_FOR)),
+        ).where(_IS_REACHED, is_open(_SCHEDULED_FOR)),
         NEW,
     )
     .on_conflict_ignore()
@@ -60,38 +60,30 @@ _MARK = statement(
     is_idempotent=True,
 )
 
-_IS_DOSE = (_TABLE.schedule == param("schedule_id")) & (_TABLE.scheduled_for == _SCHEDULED_FOR)
+_IS_DOSE = (_TABLE.schedule == _SCHEDULE) & (_TABLE.scheduled_for == _SCHEDULED_FOR)
 
 # Why nothing was inserted: the stored row, and whether a new one would be let in.
 _EXPLAIN_MARK = statement(
-    reached_schedules(
-        models.MedicationSchedule.select(is_open(_SCHEDULED_FOR), *DOSE), param("user_id")
-    )
+    models.Medication.select(is_open(_SCHEDULED_FOR), *DOSE)
     .left_outer_join(_TABLE, on=_IS_DOSE)
-    .where(_IS_SCHEDULE)
+    .where(_IS_REACHED)
 )
 
 _UNMARK = statement(
     _TABLE.delete()
-    .where(
-        _IS_DOSE,
-        fn.EXISTS(
-            reached_schedules(
-                models.MedicationSchedule.select(models.MedicationSchedule.id), param("user_id")
-            ).where(_IS_SCHEDULE)
-        ),
-    )
+    .where(_IS_DOSE, reaches(param("user_id"), recipient_of(medication_of(_SCHEDULE))))
     .returning(SQL("true"))
+)
+
+_REACHED_SCHEDULES = models.MedicationSchedule.select(models.MedicationSchedule.id).where(
+    models.MedicationSchedule.id == fn.ANY(param("schedule_ids", "uuid[]")),
+    reaches(param("user_id"), recipient_of(models.MedicationSchedule.medication)),
 )
 
 _TAKEN = statement(
     _TABLE.select(_TABLE.schedule, _TABLE.scheduled_for, _TABLE.taken_at, _TABLE.taken_by_user)
-    .join(
-        models.CareRecipient,
-        on=(_TABLE.recipient == models.CareRecipient.id) & accessible_to(param("user_id")),
-    )
     .where(
-        _TABLE.schedule == fn.ANY(param("schedule_ids", "uuid[]")),
+        _TABLE.schedule == fn.ANY(fn.ARRAY(_REACHED_SCHEDULES)),
         _TABLE.scheduled_for >= param("start"),
         _TABLE.scheduled_for < param("end"),
     )
@@ -101,13 +93,11 @@ _TAKEN = statement(
 
 _PAGE_BY_RECIPIENT = statement(
     page(
-        _TABLE.select(*DOSE)
-        .join(models.CareRecipient, on=_TABLE.recipient == models.CareRecipient.id)
-        .where(
+        _TABLE.select(*DOSE).where(
             _TABLE.recipient == param("recipient_id"),
             _TABLE.scheduled_for >= param("start"),
             _TABLE.scheduled_for < param("end"),
-            accessible_to(param("user_id")),
+            reaches(param("user_id"), param("recipient_id")),
         ),
         _TABLE.scheduled_for,
         _TABLE.id,

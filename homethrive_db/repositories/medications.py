@@ -22,7 +22,7 @@ from homethrive_db.entities import (
 )
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import accessible_to, reached_medications
+from homethrive_db.repositories.access import reached_profile, reaches
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedules import create_schedules
 from homethrive_db.statements import Statement, columns, param, portions, statement
@@ -38,11 +38,14 @@ _NEW = (
     _TABLE.updated_at,
 )
 
-_REACHED = reached_medications(_TABLE.select(*_MEDICATION), param("user_id"))
+_IS_REACHED = (_TABLE.id == param("medication_id")) & reaches(param("user_id"), _TABLE.recipient)
 
-_FIND = statement(_REACHED.where(_TABLE.id == param("medication_id")))
+_FIND = statement(_TABLE.select(*_MEDICATION).where(_IS_REACHED))
 
-_ALL = _REACHED.where(_TABLE.recipient == param("recipient_id"))
+_ALL = _TABLE.select(*_MEDICATION).where(
+    _TABLE.recipient == param("recipient_id"),
+    reaches(param("user_id"), param("recipient_id")),
+)
 _LIST_ALL = _ALL.order_by(_TABLE.created_at, _TABLE.id)
 _LIST = {True: statement(_LIST_ALL), False: statement(_LIST_ALL.where(_TABLE.is_active))}
 _PAGE_ALL = page(_ALL, _TABLE.created_at, _TABLE.id)
@@ -55,10 +58,7 @@ _NEW_VALUES = models.CareRecipient.select(
     param("user_id"),
     fn.statement_timestamp(),
     fn.statement_timestamp(),
-).where(
-    models.CareRecipient.id == param("recipient_id"),
-    accessible_to(param("user_id")),
-)
+).where(reached_profile(param("user_id"), param("recipient_id")))
 
 _CREATE = statement(_TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION))
 
@@ -78,12 +78,7 @@ _CREATE_WITH_SCHEDULES = _create_with_schedules()
 def _change(values: Mapping[Any, Any]) -> Statement:
     return statement(
         _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
-        .from_(models.CareRecipient)
-        .where(
-            _TABLE.id == param("medication_id"),
-            models.CareRecipient.id == _TABLE.recipient,
-            accessible_to(param("user_id")),
-        )
+        .where(_IS_REACHED)
         .returning(*_MEDICATION)
     )
 

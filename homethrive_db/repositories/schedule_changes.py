@@ -21,13 +21,15 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import accessible_to, reached_schedules
+from homethrive_db.repositories.access import reached_schedules, reaches, recipient_of
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
 
-_IS_ASKED_FOR = _TABLE.id == param("schedule_id")
+_IS_REACHED = (_TABLE.id == param("schedule_id")) & reaches(
+    param("user_id"), recipient_of(_TABLE.medication)
+)
 
 _RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
 _DAYS, _DATES, _ENDED, _LAST = "days_of_week", "end_date", "ended", "last"
@@ -54,10 +56,13 @@ def family() -> Any:
     one = _TABLE.alias("asked_for")
     medication = one.select(one.medication).where(one.id == param("schedule_id"))
     return (
-        _reached(
-            *_SCHEDULE,
-            models.CareRecipient.timezone.alias("recipient_timezone"),
-            models.Medication.is_active,
+        reached_schedules(
+            _TABLE.select(
+                *_SCHEDULE,
+                models.CareRecipient.timezone.alias("recipient_timezone"),
+                models.Medication.is_active,
+            ),
+            param("user_id"),
         )
         .where(_TABLE.medication == medication)
         .order_by(_TABLE.id)
@@ -126,31 +131,19 @@ def last_active(key: Mapping[str, object]) -> ConflictError:
     )
 
 
-def _reached(*selected: Any) -> Any:
-    return reached_schedules(_TABLE.select(*selected), param("user_id"))
-
-
 @cache
 def _update(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*; the first column is NULL, or names the rule that would break."""
     if fields & _RULED:
         return _update_by_rules(fields, does_end, is_end)
     return statement(
-        _TABLE.update(_values(fields))
-        .from_(models.Medication, models.CareRecipient)
-        .where(
-            _IS_ASKED_FOR,
-            models.Medication.id == _TABLE.medication,
-            models.CareRecipient.id == models.Medication.recipient,
-            accessible_to(param("user_id")),
-        )
-        .returning(SQL("NULL"), *_SCHEDULE)
+        _TABLE.update(_values(fields)).where(_IS_REACHED).returning(SQL("NULL"), *_SCHEDULE)
     )
 
 
 def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> Statement:
     """Update *fields*, unless the merged row or, where it *does_end*, its siblings forbid it."""
-    looked_at = family() if does_end else _reached(*_SCHEDULE).where(_IS_ASKED_FOR)
+    looked_at: Any = family() if does_end else _TABLE.select(*_SCHEDULE).where(_IS_REACHED)
     schedules = looked_at.cte("schedules")
     refusal = _refusal(schedules, fields, does_end, is_end)
     target = (

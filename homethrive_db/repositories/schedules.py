@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 from uuid import UUID, uuid4
 
 from peewee import Select, fn
@@ -22,7 +22,7 @@ from homethrive_db.entities import (
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.local_days import report_unknown, today
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_medications, reached_schedules
+from homethrive_db.repositories.access import reached_profile, reaches, recipient_of
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
@@ -32,29 +32,44 @@ _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
 
 
-def _reached(*selected: Any) -> Any:
-    return reached_schedules(_TABLE.select(*selected), param("user_id"))
-
-
-_FIND = statement(_reached(*_SCHEDULE).where(_TABLE.id == param("schedule_id")))
+_FIND = statement(
+    _TABLE.select(*_SCHEDULE).where(
+        _TABLE.id == param("schedule_id"),
+        reaches(param("user_id"), recipient_of(_TABLE.medication)),
+    )
+)
 
 _LIST_BY_MEDICATION = statement(
-    _reached(*_SCHEDULE)
-    .where(_TABLE.medication == param("medication_id"))
+    _TABLE.select(*_SCHEDULE)
+    .where(
+        _TABLE.medication == param("medication_id"),
+        reaches(param("user_id"), recipient_of(param("medication_id"))),
+    )
     .order_by(_TABLE.created_at, _TABLE.id)
 )
 
-_OF_RECIPIENT = _reached(*_SCHEDULE).where(models.Medication.recipient == param("recipient_id"))
+_MEDICATIONS_OF_RECIPIENT = models.Medication.select(models.Medication.id).where(
+    models.Medication.recipient == param("recipient_id"),
+    reaches(param("user_id"), param("recipient_id")),
+)
+_OF_RECIPIENT = _TABLE.select(*_SCHEDULE).where(
+    _TABLE.medication == fn.ANY(fn.ARRAY(_MEDICATIONS_OF_RECIPIENT))
+)
 _LIST_BY_RECIPIENT = statement(_OF_RECIPIENT.order_by(_TABLE.created_at, _TABLE.id))
 _PAGE_BY_RECIPIENT = statement(page(_OF_RECIPIENT, _TABLE.created_at, _TABLE.id))
 
 _ENDS = statement(
-    _reached(
+    _TABLE.select(
         _TABLE.end_date,
         fn.COALESCE(_TABLE.timezone, models.CareRecipient.timezone),
         fn.statement_timestamp(),
         _TABLE.id,
-    ).where(_TABLE.medication == param("medication_id"))
+    )
+    .from_(_TABLE, models.CareRecipient)
+    .where(
+        _TABLE.medication == param("medication_id"),
+        reached_profile(param("user_id"), recipient_of(param("medication_id"))),
+    )
 )
 
 
@@ -63,8 +78,11 @@ def _create_many() -> Statement:
     rows = schedule_input.ROWS_OF_MANY
     wanted = Select((rows,), (rows.c.medication_id,))
     reached = (
-        reached_medications(models.Medication.select(models.Medication.id), param("user_id"))
-        .where(models.Medication.id.in_(wanted))
+        models.Medication.select(models.Medication.id)
+        .where(
+            models.Medication.id.in_(wanted),
+            reaches(param("user_id"), models.Medication.recipient),
+        )
         .cte("reached")
     )
     all_reached = ~fn.EXISTS(
