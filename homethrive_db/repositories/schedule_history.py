@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
-from peewee import Select, fn
+from peewee import Expression, Select, fn
 
 from homethrive_db import local_days, models, validation
 from homethrive_db.database import Database
@@ -41,14 +41,16 @@ def _lock() -> Statement:
 def _revise() -> Statement:
     """End the schedule and insert its successor, unless a dose was taken or skipped since then."""
 
+    def exists(record: Any, condition: Expression) -> Any:
+        return fn.EXISTS(
+            record.select(record.id).where(record.schedule == param("schedule_id"), condition)
+        )
+
     def settled(record: Any) -> Any:
         at = record.scheduled_for
         is_of_then = (at >= param("begins", "timestamptz")) & ~_is_among(at, "earlier")
-        return fn.EXISTS(
-            record.select(record.id).where(
-                record.schedule == param("schedule_id"), is_of_then | _is_among(at, "later")
-            )
-        )
+        # Two, so that each is looked up by index, whatever the values.
+        return exists(record, is_of_then) | exists(record, _is_among(at, "later"))
 
     ended = (
         _TABLE.update(

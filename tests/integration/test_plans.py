@@ -3,6 +3,7 @@
 On 300,000 doses; ``HOMETHRIVE_PLANS_SCALE=medium`` takes 3,000,000.
 """
 
+import dataclasses
 import os
 import pkgutil
 from contextlib import contextmanager, suppress
@@ -15,7 +16,14 @@ import pytest
 
 from benchmarks.calls import CALLS, DOSE_CALLS, NOW, Call
 from benchmarks.fill import SCALES, fill
-from homethrive_db import ConflictError, DoseReport, Repositories, create_db, repositories
+from homethrive_db import (
+    ConflictError,
+    Database,
+    DoseReport,
+    Repositories,
+    create_db,
+    repositories,
+)
 from homethrive_db.repositories.access_states import Transition
 from homethrive_db.statements import Statement
 
@@ -121,6 +129,16 @@ def filled(homethrive_databases):
         db.close_all()
 
 
+@pytest.fixture
+def direct(filled):
+    """Give the same in direct mode."""
+    db, households = filled
+    options = dataclasses.replace(db.options, prepared=True)
+    direct = Database(db.database, options, **db.connect_params)
+    yield direct, households
+    direct.close_all()
+
+
 def nodes(plan):
     yield plan
     for child in plan.get("Plans", []):
@@ -160,6 +178,18 @@ def each(statements):
     return [(one, values) for query, values in statements for one in query.split("; ")]
 
 
+def read_by_index(plan, rows_of, call):
+    """See that a plan reads no large table as a whole, and little more than it gives."""
+    batch = batch_of(call)
+    for one in nodes(plan):
+        if one["Node Type"] == "Seq Scan":
+            limit = LARGE_FOR_MANY if batch >= MANY else LARGE
+            assert rows_of[one["Relation Name"]] <= limit, plan
+    touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    rows = max(plan["Actual Rows"], batch)
+    assert touched <= BUFFERS_A_CALL + BUFFERS_A_ROW * rows, (touched, rows)
+
+
 def batch_of(call):
     """Tell how many doses a call marks."""
     return int(call.name.rpartition(" ")[2]) if "mark_taken_many" in call.name else 1
@@ -175,15 +205,42 @@ def test_a_call_reads_by_index_and_little_more_than_it_gives(filled, call):
     with taken_back(db):
         cursor = db.connection().cursor()
         plans = [explain(cursor, query, values) for query, values in each(statements)]
-    batch = batch_of(call)
     for plan in plans:
-        for one in nodes(plan):
-            if one["Node Type"] == "Seq Scan":
-                limit = LARGE_FOR_MANY if batch >= MANY else LARGE
-                assert rows_of[one["Relation Name"]] <= limit, plan
-        touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-        rows = max(plan["Actual Rows"], batch)
-        assert touched <= BUFFERS_A_CALL + BUFFERS_A_ROW * rows, (touched, rows)
+        read_by_index(plan, rows_of, call)
+
+
+def kept_plans(db, households, call):
+    """Make a call in direct mode; give the plans that are kept for whatever values come."""
+    with db.connection_context():
+        prepared = [one for one in sent(db, households, call) if "EXECUTE homethrive_" in one[0]]
+        with taken_back(db):
+            db.execute_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+            cursor = db.connection().cursor()
+            return [
+                explain(cursor, query[query.rindex("EXECUTE homethrive_") :], values)
+                for query, values in prepared
+            ]
+
+
+@pytest.mark.parametrize("call", [*CALLS, *DOSE_CALLS, *OTHERS], ids=lambda call: call.name)
+def test_the_plan_that_direct_mode_keeps_does_so_too(direct, call):
+    db, households = direct
+    plans = kept_plans(db, households, call)
+    assert plans or batch_of(call) >= MANY  # those are planned for themselves
+    for plan in plans:
+        read_by_index(plan, sizes(db), call)
+
+
+def test_the_plan_that_direct_mode_keeps_looks_the_access_up_once(direct):
+    call = next(one for one in CALLS if one.name == "doses_taken.iter_by_recipient")
+    (plan,) = kept_plans(*direct, call)
+    assert plan["Actual Rows"] > 50
+    loops = [
+        one["Actual Loops"]
+        for one in nodes(plan)
+        if one.get("Relation Name") in {"care_recipients", "caregiver_access"}
+    ]
+    assert loops == [1, 1]
 
 
 def declared():
