@@ -157,9 +157,9 @@ def input_rows(name: str, are_few: bool = False, /, **columns: str) -> CTE:
     *columns* gives each one's PostgreSQL type; a last one, ``position``, numbers the rows from 1.
     Bind each parameter to ``array(values)``.
 
-    PostgreSQL counts the elements, and would rather read a table of some thousand rows as a whole
-    than look up a hundred of them, which takes less. Where they *are_few* it is not to count them:
-    it takes them for ten. (By position, since any keyword may be a column.)
+    PostgreSQL counts the elements, and plans for them. Where they *are_few* it is not to: it takes
+    them for ten, and thinks of no table as a whole, of no join by hash and of no code to compile.
+    (By position, since any keyword may be a column.)
     """
     arrays = [param(column, f"{as_type}[]") for column, as_type in columns.items()]
     if are_few:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from peewee import CTE, SQL, Expression, Select, fn
+from peewee import CTE, JOIN, OP, SQL, Expression, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database, Row
 from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
-from homethrive_db.repositories.access import reached_schedules
-from homethrive_db.repositories.dose_rows import ATTEMPTS, NEW, is_open, lost_race
+from homethrive_db.repositories.access import medication_of, reaches
+from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
 from homethrive_db.statements import (
     Statement,
     array,
@@ -24,41 +25,60 @@ from homethrive_db.statements import (
     portions,
     statement,
 )
+from homethrive_db.value_types import new_ids
+
+Key = tuple[UUID, datetime]
 
 BATCH_SIZE = 5_000
 """How many reports go into one statement."""
 
-_FEW = 200
-"""Up to so many reports are looked up by index, whatever PostgreSQL makes of their number."""
+_ANY_ID = UUID(int=0)
 
 _TABLE = models.DoseTaken
 _KEY = (_TABLE.schedule, _TABLE.scheduled_for)
 
-_STORED = (
-    _TABLE.id,
-    _TABLE.recipient,
-    _TABLE.medication,
-    _TABLE.taken_at,
-    _TABLE.taken_by_user,
-)
-
 
 def _reached(rows: CTE) -> Any:
     """Keep the reports whose users may reach their schedules, with what follows from those."""
-    report = (rows.c.user_id, rows.c.schedule_id, rows.c.scheduled_for, rows.c.taken_at)
-    return reached_schedules(
+    medication = _looked_up(
+        models.Medication.select(
+            models.Medication.id,
+            models.Medication.recipient,
+            is_open(rows.c.scheduled_for).alias("is_open"),
+        ).where(
+            models.Medication.id == medication_of(rows.c.schedule_id),
+            reaches(rows.c.user_id, models.Medication.recipient),
+        )
+    )
+    report = (rows.c.id, rows.c.user_id, rows.c.schedule_id, rows.c.scheduled_for, rows.c.taken_at)
+    return (
         Select(
             (rows,),
             (
                 rows.c.position,
                 *report,
-                models.Medication.id.alias("medication_id"),
-                models.CareRecipient.id.alias("recipient_id"),
-                is_open(rows.c.scheduled_for).alias("is_open"),
+                medication.c.recipient_id,
+                medication.c.id.alias("medication_id"),
+                medication.c.is_open,
             ),
-        ).join(models.MedicationSchedule, on=models.MedicationSchedule.id == rows.c.schedule_id),
-        rows.c.user_id,
-    ).cte("reached", materialized=True)
+        )
+        .join(medication, JOIN.LATERAL, on=SQL("true"))
+        .cte("reached", materialized=True)
+    )
+
+
+def _looked_up(query: Any) -> Any:
+    """Have a query looked up by index for each row that it is joined to.
+
+    PostgreSQL would rather read a table of some thousand rows as a whole than look up a hundred of
+    them. It keeps OFFSET apart from what is around it.
+    """
+    return query.offset(0)
+
+
+def _is_among(column: Any, found: CTE) -> Expression:
+    """Hold where *found* has it as an id, by a hash of those; a join might be by nested loops."""
+    return Expression(column.in_(Select((found,), (found.c.id,))), OP.IS, SQL("TRUE"))
 
 
 def _locked(reached: CTE) -> CTE:
@@ -86,6 +106,7 @@ def _made(reached: CTE, locked: CTE) -> CTE:
     """
     key = (reached.c.schedule_id, reached.c.scheduled_for)
     values = (
+        reached.c.id,
         reached.c.recipient_id,
         reached.c.medication_id,
         *key,
@@ -94,49 +115,73 @@ def _made(reached: CTE, locked: CTE) -> CTE:
     )
     firsts = (
         Select((reached,), values)
-        .where(reached.c.is_open, reached.c.schedule_id.in_(Select((locked,), (locked.c.id,))))
+        .where(reached.c.is_open, _is_among(reached.c.schedule_id, locked))
         .distinct(*key)
         .order_by(*key, reached.c.position)
     )
     # The key is named, so that PostgreSQL asks no other unique index.
     return (
-        _TABLE.insert_from(firsts, NEW)
+        _TABLE.insert_from(firsts, (_TABLE.id, *NEW))
         .on_conflict("IGNORE", conflict_target=_KEY)
-        .returning(_TABLE.id, *_KEY)
+        .returning(_TABLE.id)
         .cte("made")
     )
 
 
-def _rest(reached: CTE, made: CTE) -> CTE:
-    """Keep the reached reports of which nothing is inserted.
+def _settled(reached: CTE, made: CTE) -> CTE:
+    """Tell which of the reached reports are new."""
+    return Select(
+        (reached,),
+        (
+            reached.c.position,
+            reached.c.is_open,
+            _is_among(reached.c.id, made).alias("is_new"),
+            reached.c.schedule_id,
+            reached.c.scheduled_for,
+            reached.c.recipient_id,
+            reached.c.medication_id,
+        ),
+    ).cte("settled", materialized=True)
 
-    Materialized, so that PostgreSQL looks up those alone in the table.
+
+def _told(settled: CTE) -> Any:
+    """Tell of each report what became of it, with the dose where that was there before.
+
+    A CTE's new rows are invisible to their table.
     """
-    key = (reached.c.schedule_id, reached.c.scheduled_for)
-    is_made = Select((made,), (SQL("1"),)).where(_is_dose(made.c, reached.c))
-    return (
-        Select((reached,), (reached.c.position, reached.c.is_open, *key))
-        .where(~fn.EXISTS(is_made))
-        .cte("rest", materialized=True)
+    stored = _looked_up(
+        _TABLE.select(*DOSE).where(
+            ~settled.c.is_new,
+            _TABLE.schedule == settled.c.schedule_id,
+            _TABLE.scheduled_for == settled.c.scheduled_for,
+        )
     )
-
-
-def _is_dose(dose: Any, report: Any) -> Expression:
-    is_dose: Expression = (dose.schedule_id == report.schedule_id) & (
-        dose.scheduled_for == report.scheduled_for
+    told = Select(
+        (settled,),
+        (
+            settled.c.position,
+            settled.c.is_open,
+            settled.c.is_new,
+            fn.COALESCE(stored.c.recipient_id, settled.c.recipient_id),
+            fn.COALESCE(stored.c.medication_id, settled.c.medication_id),
+            stored.c.id,
+            stored.c.taken_at,
+            stored.c.taken_by_user_id,
+        ),
     )
-    return is_dose
+    return told.join(stored, JOIN.LEFT_LATERAL, on=SQL("true"))
 
 
-def _mark_all(*, are_few: bool) -> Statement:
+def _mark() -> Statement:
     """Insert what may be inserted of a batch, and tell of each reached report what became of it.
 
-    A row is (position, is it let in, is it new, what of the dose does not follow from the report);
-    a report that is not reached has none.
+    A row is (position, is it let in, is it new, recipient, medication, what else is stored of the
+    dose); a report that is not reached has none.
     """
     rows = input_rows(
         "input",
-        are_few,
+        True,  # are_few
+        id="uuid",
         user_id="text",
         schedule_id="uuid",
         scheduled_for="timestamptz",
@@ -145,39 +190,24 @@ def _mark_all(*, are_few: bool) -> Statement:
     reached = _reached(rows)
     locked = _locked(reached)
     made = _made(reached, locked)
-    rest = _rest(reached, made)
-    new = Select(
-        (reached,),
-        (
-            reached.c.position,
-            reached.c.is_open,
-            SQL("true"),
-            made.c.id,
-            reached.c.recipient_id,
-            reached.c.medication_id,
-            *[SQL("NULL")] * 2,
-        ),
-    ).join(made, on=_is_dose(made.c, reached.c))
-    # A CTE's new rows are invisible to their table: what is there was there before.
-    stored = Select((rest,), (rest.c.position, rest.c.is_open, SQL("false"), *_STORED))
-    query = new.union_all(stored.left_outer_join(_TABLE, on=_is_dose(_TABLE, rest.c)))
-    return statement(query.with_cte(rows, reached, locked, made, rest), is_idempotent=True)
+    settled = _settled(reached, made)
+    query = _told(settled).with_cte(rows, reached, locked, made, settled)
+    return statement(query, is_idempotent=True)
 
 
-_MARK_FEW = _mark_all(are_few=True)
-_MARK_MANY = _mark_all(are_few=False)
+_MARK = _mark()
 
 
 def mark_many(db: Database, reports: Iterable[DoseReport]) -> Iterator[DoseOutcome]:
     """Mark the doses of any number of reports, by batches; gives the outcomes in order."""
     remaining = validation.all_made(reports, DoseReport, "reports")
     while batch := list(islice(remaining, BATCH_SIZE)):
-        for portion in portions(db, _MARK_FEW, batch, _weigh):  # the longer one of the two
+        for portion in portions(db, _MARK, batch, _weigh):
             yield from mark_batch(db, portion)
 
 
 def _weigh(report: DoseReport) -> int:
-    return array_bytes(*astuple(report))
+    return array_bytes(_ANY_ID, *astuple(report))
 
 
 def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
@@ -185,12 +215,12 @@ def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
 
     Raises UnavailableError (``LOST_RACE``) where others mark and unmark one of them all the while.
     """
-    outcomes = _mark(db, batch)
+    outcomes = _attempt(db, batch)
     for _ in range(1, ATTEMPTS):
         lost = [place for place, one in enumerate(outcomes) if one is None]
         if not lost:
             break
-        again = _mark(db, [batch[place] for place in lost])
+        again = _attempt(db, [batch[place] for place in lost])
         for place, outcome in zip(lost, again, strict=True):
             outcomes[place] = outcome
     settled = [one for one in outcomes if one is not None]
@@ -199,11 +229,16 @@ def mark_batch(db: Database, batch: Sequence[DoseReport]) -> list[DoseOutcome]:
     return settled
 
 
-def _mark(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | None]:
-    """Run the statement; None for a report that has lost a race."""
+def _attempt(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | None]:
+    """Run the statement; None for a report that has lost a race.
+
+    It brings ids along: the server takes longer to make them.
+    """
+    ids = new_ids(len(reports))
     rows = db.rows(
-        _MARK_FEW if len(reports) <= _FEW else _MARK_MANY,
+        _MARK,
         {
+            "id": array(one.hex for one in ids),
             "user_id": array(one.user_id for one in reports),
             "schedule_id": array(one.schedule_id.hex for one in reports),
             "scheduled_for": array(one.scheduled_for for one in reports),
@@ -211,29 +246,29 @@ def _mark(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | Non
         },
     )
     answers = {row[0]: row for row in rows}
-    recorded: dict[UUID, DoseTaken] = {}
+    recorded: dict[Key, DoseTaken] = {}
     return [
-        _outcome(report, answers.get(number), recorded) for number, report in enumerate(reports, 1)
+        _outcome(report, id, answers.get(number), recorded)
+        for number, (report, id) in enumerate(zip(reports, ids, strict=True), 1)
     ]
 
 
 def _outcome(
-    report: DoseReport, answer: Row | None, recorded: dict[UUID, DoseTaken]
+    report: DoseReport, new_id: UUID, answer: Row | None, recorded: dict[Key, DoseTaken]
 ) -> DoseOutcome | None:
     """Tell what became of a report; *recorded* has the new doses of those before it."""
     if answer is None:
         return DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
-    _, is_open, is_new, id, recipient_id, medication_id, *taken = answer
-    if id is None:
-        return None if is_open else DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)
-    if id in recorded:
-        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[id])
+    _, is_open, is_new, recipient_id, medication_id, stored_id, *taken = answer
+    key = report.schedule_id, report.scheduled_for
     if is_new:
-        taken = [report.taken_at, report.user_id]
-    dose = DoseTaken(
-        id, recipient_id, medication_id, report.schedule_id, report.scheduled_for, *taken
-    )
-    if not is_new:
+        dose = recorded[key] = DoseTaken(
+            new_id, recipient_id, medication_id, *key, report.taken_at, report.user_id
+        )
+        return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
+    if stored_id is not None:
+        dose = DoseTaken(stored_id, recipient_id, medication_id, *key, *taken)
         return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, dose)
-    recorded[id] = dose
-    return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
+    if key in recorded:
+        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[key])
+    return None if is_open else DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)

@@ -30,10 +30,8 @@ from homethrive_db.statements import Statement
 LARGE = 1_000
 """A table of more rows is not to be read as a whole."""
 
-LARGE_FOR_MANY = 20_000
-"""For a batch of more than 200: as cheap as the pages of so many look-ups by index."""
-
 MANY = 250
+"""So many doses of a batch are planned for themselves in direct mode."""
 
 BUFFERS_A_ROW = 40
 BUFFERS_A_CALL = 60
@@ -183,8 +181,7 @@ def read_by_index(plan, rows_of, call):
     batch = batch_of(call)
     for one in nodes(plan):
         if one["Node Type"] == "Seq Scan":
-            limit = LARGE_FOR_MANY if batch >= MANY else LARGE
-            assert rows_of[one["Relation Name"]] <= limit, plan
+            assert rows_of[one["Relation Name"]] <= LARGE, plan
     touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     rows = max(plan["Actual Rows"], batch)
     assert touched <= BUFFERS_A_CALL + BUFFERS_A_ROW * rows, (touched, rows)
@@ -226,7 +223,7 @@ def kept_plans(db, households, call):
 def test_the_plan_that_direct_mode_keeps_does_so_too(direct, call):
     db, households = direct
     plans = kept_plans(db, households, call)
-    assert plans or batch_of(call) >= MANY  # those are planned for themselves
+    assert plans or batch_of(call) >= MANY
     for plan in plans:
         read_by_index(plan, sizes(db), call)
 
