@@ -59,22 +59,20 @@ _SCHEDULES = f"""
     SELECT s.id, m.id, r.id, m.name, m.instructions, s.dosage_notes, s.recurrence, s.time_of_day,
            s.days_of_week, s.timezone, r.timezone, s.start_date, s.end_date
     FROM medication_schedules s JOIN medications m ON m.id = s.medication_id
-    JOIN care_recipients r ON r.id = m.recipient_id AND {_REACHED}
+    JOIN care_recipients r ON r.id = m.recipient_id AND {_REACHED} IS TRUE
     WHERE m.recipient_id = %(recipient_id)s AND m.is_active
 """  # noqa: S608
 _TAKEN = f"""
-    SELECT t.schedule_id, t.scheduled_for, t.taken_at, t.taken_by_user_id
-    FROM dose_taken t JOIN care_recipients r ON r.id = t.recipient_id AND {_REACHED}
+    SELECT t.schedule_id, t.scheduled_for, t.taken_at, t.taken_by_user_id FROM dose_taken t
     WHERE t.schedule_id = ANY(%(ids)s::uuid[])
     AND t.scheduled_for >= %(since)s AND t.scheduled_for < %(until)s
+    AND (SELECT {_REACHED} FROM care_recipients r WHERE r.id = %(recipient_id)s)
 """  # noqa: S608
 _SKIPPED = f"""
-    SELECT k.schedule_id, k.scheduled_for, k.reason
-    FROM dose_skips k JOIN medication_schedules s ON s.id = k.schedule_id
-    JOIN medications m ON m.id = s.medication_id
-    JOIN care_recipients r ON r.id = m.recipient_id AND {_REACHED}
+    SELECT k.schedule_id, k.scheduled_for, k.reason FROM dose_skips k
     WHERE k.schedule_id = ANY(%(ids)s::uuid[])
     AND k.scheduled_for >= %(since)s AND k.scheduled_for < %(until)s
+    AND (SELECT {_REACHED} FROM care_recipients r WHERE r.id = %(recipient_id)s)
 """  # noqa: S608
 
 
@@ -97,7 +95,7 @@ class ThreeStatements:
 
     def schedules(self) -> list[Any]:
         """Read schedules with their medications."""
-        return self._rows(_SCHEDULES, recipient_id=self._recipient_id)
+        return self._rows(_SCHEDULES)
 
     def taken(self, ids: list[Any]) -> list[Any]:
         """Read the doses taken of schedules."""
@@ -108,7 +106,7 @@ class ThreeStatements:
         return self._rows(_SKIPPED, ids=list(map(str, ids)), since=START, until=END)
 
     def _rows(self, sql: str, **values: object) -> list[Any]:
-        self._cursor.execute(sql, {"user_id": USER, **values})
+        self._cursor.execute(sql, {"user_id": USER, "recipient_id": self._recipient_id, **values})
         rows: list[Any] = self._cursor.fetchall()
         return rows
 
