@@ -38,7 +38,7 @@ from homethrive_db.statements import array, array_bytes, param, portions, statem
 _TABLE = models.DoseTaken
 
 _SCHEDULED_FOR = param("scheduled_for", "timestamptz")
-_SCHEDULE = param("schedule_id", "uuid")
+_SCHEDULE = param("schedule_id")
 _IS_REACHED = (models.Medication.id == medication_of(_SCHEDULE)) & reaches(
     param("user_id"), models.Medication.recipient
 )
@@ -48,7 +48,7 @@ _MARK = statement(
         models.Medication.select(
             models.Medication.recipient,
             models.Medication.id,
-            _SCHEDULE,
+            param("schedule_id", "uuid"),
             _SCHEDULED_FOR,
             param("taken_at", "timestamptz"),
             param("user_id"),

@@ -83,10 +83,9 @@ class UserRepository:
         One atomic statement, safe to repeat. Raises ValidationError.
         """
         checked = validation.changes(validation.USER_PROFILE, profile)
-        user = self._db.first(
-            _upsert(frozenset(checked)), User, clerk_user_id=_checked(clerk_user_id), **checked
-        )
-        return _found(user)
+        values = {"clerk_user_id": _checked(clerk_user_id), **checked}
+        (row,) = self._db.rows(_upsert(frozenset(checked)), values)
+        return User(*row)
 
     def complete_onboarding(
         self,
