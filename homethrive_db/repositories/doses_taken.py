@@ -37,7 +37,7 @@ from homethrive_db.statements import array, array_bytes, param, portions, statem
 
 _TABLE = models.DoseTaken
 
-_SCHEDULED_FOR = param("scheduled_for", "timestamptz")
+_SCHEDULED_FOR = param("scheduled_for")
 _SCHEDULE = param("schedule_id")
 _IS_REACHED = (models.Medication.id == medication_of(_SCHEDULE)) & reaches(
     param("user_id"), models.Medication.recipient
@@ -49,7 +49,7 @@ _MARK = statement(
             models.Medication.recipient,
             models.Medication.id,
             param("schedule_id", "uuid"),
-            _SCHEDULED_FOR,
+            param("scheduled_for", "timestamptz"),
             param("taken_at", "timestamptz"),
             param("user_id"),
         ).where(_IS_REACHED, is_open(_SCHEDULED_FOR)),
