@@ -36,7 +36,7 @@ _RANDOM_BITS = UUID(int=2**128 - 1, version=4).int ^ _VERSION_4
 _decoder: Any = JSONDecoder()
 _scan = _decoder.scan_once
 
-_KEPT_IDS = 500
+_KEPT_IDS = 5_000
 _kept_ids: dict[str, UUID] = {}
 
 
