@@ -129,7 +129,10 @@ class Database(TransactionalPool):
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
         try:
-            slot = self._live_slot()
+            state = self._state
+            if state.closed or state.conn.closed:
+                self._live_connection()
+            slot: Slot = state.slot
             if self.options.prepared:
                 text = statement.prepared()
                 if not text.arrays or not text.is_batch(values):
@@ -138,13 +141,6 @@ class Database(TransactionalPool):
         except Exception:
             with Translation(nothing_written=statement.is_read or self.in_transaction()):
                 raise
-
-    def _live_slot(self) -> Slot:
-        state = self._state
-        if state.closed or state.conn.closed:
-            self._live_connection()
-        slot: Slot = state.slot
-        return slot
 
     def _fetch_prepared(
         self, slot: Slot, text: PreparedText, values: Mapping[str, object]

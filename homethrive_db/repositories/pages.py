@@ -49,10 +49,9 @@ def _read_pages(
     size: int,
     key_of: Callable[[T], tuple[datetime, UUID]],
 ) -> Iterator[T]:
-    found = size
-    while found == size:
+    while True:
         rows = read(after_at=key[0], after_id=key[1], page_size=size)
         yield from rows
-        found = len(rows)
-        if rows:
-            key = key_of(rows[-1])
+        if len(rows) < size:
+            return
+        key = key_of(rows[-1])
