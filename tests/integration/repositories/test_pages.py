@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from homethrive_db import Repositories
+from homethrive_db import Repositories, value_types
 from homethrive_db.testing.factories import Factory
 from tests.integration.repositories.calls import DUE
 
@@ -115,7 +115,8 @@ def peak(rows):
         tracemalloc.stop()
 
 
-def test_memory_is_that_of_a_page_however_many_rows_there_are(doses):
+def test_memory_is_that_of_a_page_however_many_rows_there_are(doses, monkeypatch):
+    monkeypatch.setattr(value_types, "_KEPT_IDS", 100)  # else they take most of it
     repository, arguments = doses
     pages, few = peak(lambda: repository.iter_by_recipient(*arguments, page_size=100))
     whole, many = peak(lambda: repository.iter_by_recipient(*arguments, page_size=MANY + 1))
