@@ -27,6 +27,7 @@ from homethrive_db.errors import CONNECTION_LOST, Translation, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
+from homethrive_db.prepared import PreparedStatements
 from homethrive_db.slots import Slot, Slots
 from homethrive_db.stats import PoolStats
 from homethrive_db.watch import Watch
@@ -247,7 +248,7 @@ class Pool(PooledPostgresqlDatabase):
         connection = self._connector.connect(self._deadlines.seconds_left())
         slot.connection = connection
         slot.call = Call(connection)
-        slot.prepared = {}
+        slot.prepared = PreparedStatements()
         slot.expires_at = time.monotonic() + self.options.max_lifetime * random.uniform(0.9, 1)  # noqa: S311
         self._liveness.begin(slot)
         self._watch.begin()

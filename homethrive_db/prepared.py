@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
 _ARRAY = re.compile(r"CAST\(%\((?P<name>\w+)\)s AS \w+\[\]\)")
@@ -66,3 +66,58 @@ class PreparedText:
         arrays = tuple({match["name"] for match in _ARRAY.finditer(sql)})
         name = f"homethrive_{next(_numbers)}"
         return cls(name, body, f" ({values})" if values else "", arrays, before)
+
+
+class Executable(Protocol):
+    """What the database can run: SQL with named placeholders, and the values it brings along."""
+
+    @property
+    def name(self) -> str:
+        """Name it, for logs."""
+
+    @property
+    def is_read(self) -> bool:
+        """Say whether it writes nothing and locks nothing."""
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Say whether it does no more when it is repeated; every read is."""
+
+    def compiled(self) -> str:
+        """Give the SQL."""
+
+    def prepared(self) -> PreparedText:
+        """Give the texts that prepare and execute it."""
+
+
+class PreparedStatements:
+    """What a connection has prepared."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._count = 0
+
+    def message(self, statement: Executable, values: Mapping[str, Any]) -> str:
+        """Give what executes *statement*, and prepares it where that has not been done."""
+        text = statement.prepared()
+        if text.arrays and text.is_batch(values):
+            return statement.compiled()
+        known = self._known.get(text.name)
+        if known is not None:
+            return known
+        # A name of its own each time: where only EXECUTE failed, the former is taken for good.
+        self._count += 1
+        name = f"{text.name}_{self._count}"
+        self._known[text.name] = text.execute(name)
+        return text.prepare_and_execute(name)
+
+    def fails(self, statement: Executable, message: str) -> bool:
+        """Note that a message has failed; say whether it was for what had been prepared before."""
+        name = statement.prepared().name
+        if message.startswith("PREPARE"):
+            self._known.pop(name, None)
+        return self._known.get(name) == message
+
+    def clear(self) -> None:
+        """Have every statement prepared anew."""
+        self._known.clear()

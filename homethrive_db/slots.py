@@ -10,6 +10,7 @@ from traceback import StackSummary
 from typing import Any
 
 from homethrive_db.errors import PoolTimeoutError
+from homethrive_db.prepared import PreparedStatements
 
 
 class Slot:
@@ -24,7 +25,6 @@ class Slot:
         "leftover",
         "owner",
         "poll",
-        "preparations",
         "prepared",
         "returned_at",
         "returned_at_clock",
@@ -41,10 +41,7 @@ class Slot:
         self.leftover: Any = None
         """The connection of an owner that died: to be closed."""
         self.poll: Any = None
-        self.prepared: dict[str, str] = {}
-        """What executes each statement that the connection has prepared, by its name."""
-        self.preparations = 0
-        """How often a statement was prepared on it, or that was tried."""
+        self.prepared = PreparedStatements()
         self.owner: threading.Thread | None = None
         self.taken_at = 0.0
         self.returned_at = 0.0
