@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -151,19 +151,30 @@ def columns(source: Any, entity: type) -> list[Any]:
     return [source._meta.columns[name] for name in names]
 
 
-def input_rows(name: str, are_few: bool = False, /, **columns: str) -> CTE:
+def input_rows(name: str, /, **columns: str) -> CTE:
     """Declare rows that a call brings as arrays: one parameter and one column for each name.
 
     *columns* gives each one's PostgreSQL type; a last one, ``position``, numbers the rows from 1.
-    Bind each parameter to ``array(values)``.
-
-    PostgreSQL counts the elements, and plans for them. Where they *are_few* it is not to: it takes
-    them for ten, and thinks of no table as a whole, of no join by hash and of no code to compile.
-    (By position, since any keyword may be a column.)
+    Bind each parameter to ``array(values)``. PostgreSQL counts the elements, and plans for them.
     """
-    arrays = [param(column, f"{as_type}[]") for column, as_type in columns.items()]
-    if are_few:
-        arrays = [NodeList((SQL("SELECT"), one), parens=True) for one in arrays]
+    return _unnested(name, columns, _arrays(columns))
+
+
+def uncounted_rows(name: str, /, **columns: str) -> CTE:
+    """Declare rows as ``input_rows`` does, which PostgreSQL takes for ten, however many they are.
+
+    It then thinks of no table as a whole, of no join by hash and of no code to compile, and in
+    direct mode keeps one plan for any number.
+    """
+    arrays = [NodeList((SQL("SELECT"), one), parens=True) for one in _arrays(columns)]
+    return _unnested(name, columns, arrays)
+
+
+def _arrays(columns: Mapping[str, str]) -> list[ColumnBase]:
+    return [param(column, f"{as_type}[]") for column, as_type in columns.items()]
+
+
+def _unnested(name: str, columns: Iterable[str], arrays: Sequence[ColumnBase]) -> CTE:
     source = NodeList((fn.unnest(*arrays), SQL("WITH ORDINALITY")))
     return Select((source,), (SQL("*"),)).cte(
         name, columns=(*columns, "position"), materialized=True

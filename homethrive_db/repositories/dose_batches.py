@@ -21,9 +21,9 @@ from homethrive_db.statements import (
     Statement,
     array,
     array_bytes,
-    input_rows,
     portions,
     statement,
+    uncounted_rows,
 )
 from homethrive_db.value_types import new_ids
 
@@ -178,9 +178,8 @@ def _mark() -> Statement:
     A row is (position, is it let in, is it new, recipient, medication, what else is stored of the
     dose); a report that is not reached has none.
     """
-    rows = input_rows(
+    rows = uncounted_rows(
         "input",
-        True,  # are_few
         id="uuid",
         user_id="text",
         schedule_id="uuid",

@@ -12,7 +12,7 @@ from peewee import CTE, SQL, Cast, ColumnBase, Expression, Select, fn
 
 from homethrive_db import models
 from homethrive_db.entities import Medication, MedicationSchedule, NewSchedule
-from homethrive_db.statements import array, array_bytes, input_rows, param
+from homethrive_db.statements import array, array_bytes, input_rows, param, uncounted_rows
 
 # Days come as text, since unnest would flatten an array of arrays.
 _COLUMNS = {
@@ -27,7 +27,7 @@ _COLUMNS = {
 }
 
 ROWS = input_rows("input", **_COLUMNS)
-ROWS_OF_MANY = input_rows("input", medication_id="uuid", **_COLUMNS)
+ROWS_OF_MANY = uncounted_rows("input", medication_id="uuid", **_COLUMNS)
 """With the medication of each."""
 
 _TABLE = models.MedicationSchedule
