@@ -31,6 +31,7 @@ from homethrive_db import (
     ValidationError,
     create_db,
     occurrences,
+    value_types,
 )
 from homethrive_db.doses import agenda, feed_followers, feed_recipients, recurrence
 
@@ -697,6 +698,7 @@ def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     """What is kept for all feeds has bounds of its own."""
     monkeypatch.setattr(feed_followers, "PLACES_AT_ONCE", 500)
     monkeypatch.setattr(feed_recipients, "KEPT", 500)
+    monkeypatch.setattr(value_types, "_KEPT_IDS", 500)
     for module, name in (
         (agenda, "_pattern"),
         (recurrence, "_kept_dues"),
