@@ -140,7 +140,7 @@ def _writes() -> dict[str, Callable[[Any, Households, int], Any]]:
         ),
         "caregiver_access.create": lambda c, h, n: c.caregiver_access.create(
             caregiver_user_id=h.user(2 * n + 1),  # the odd ones care for nobody yet
-            recipient_user_id=h.user(n),
+            recipient_user_id=h.user(2 * n),
             status="pending_request",
             requested_at=NOW,
         ),

@@ -188,7 +188,7 @@ def create_db(
     if not isinstance(url, str | None):
         raise ConfigurationError(f"a database URL is text, {type(url).__name__} came")
     environment = settings.Settings.from_environment()
-    url = url or environment.required_database_url()
+    url = environment.required_database_url() if url is None else url
     if settings.is_embedded(url):
         from homethrive_db import embedded  # an extra: imported where it is asked for
 

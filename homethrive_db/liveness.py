@@ -45,11 +45,15 @@ class Liveness:
         idle = max(now - slot.returned_at, time.time() - slot.returned_at_clock)
         if idle > self._options.max_idle:
             return "idle"
-        if slot.poll.poll(0):  # a server that closes a connection says so on it
+        if self.has_spoken(slot):
             return None if self._answers(slot.connection, deadlines) else "dead"
         if idle > self._options.check_after or self._may_have_been_frozen(slot):
             return None if self._answers(slot.connection, deadlines) else "unresponsive"
         return None
+
+    def has_spoken(self, slot: Slot) -> bool:
+        """Say whether the server has sent something unasked: that it ends, perhaps."""
+        return bool(slot.poll.poll(0))
 
     def _may_have_been_frozen(self, slot: Slot) -> bool:
         return self._is_lambda and (slot.invocation is None or slot.invocation != _invocation())

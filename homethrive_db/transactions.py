@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from peewee import PeeweeException
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 
 from homethrive_db import validation
 from homethrive_db.backoff import attempts
@@ -91,6 +91,10 @@ class TransactionalPool(Pool):
                 if not depth and self._is_inside_transaction():
                     self._state.conn.close()
 
+    def _is_intact(self) -> bool:
+        status: int = self._state.conn.get_transaction_status()
+        return status == TRANSACTION_STATUS_INTRANS
+
     def _is_inside_transaction(self) -> bool:
         connection = self._state.conn
         status: int = connection.get_transaction_status()
@@ -123,6 +127,9 @@ class TransactionalPool(Pool):
         """
         if self._state.conn.closed:  # a new one would commit nothing, and report success
             raise transaction_lost()
+        if self._is_intact() and self._liveness.has_spoken(self._state.slot):
+            with Translation(nothing_written=True):  # if it is gone, it is before COMMIT was sent
+                self.execute_own("SELECT 1")
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():

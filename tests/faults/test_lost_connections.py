@@ -113,11 +113,40 @@ def test_a_savepoint_of_a_lost_transaction_says_so_too(server, url, make_db):
 
 
 def test_a_transaction_that_was_lost_unseen_does_not_commit(server, url, make_db, written):
+    """Nor is it uncertain: the server has said that it ends before COMMIT is sent."""
     db = make_db(url)
-    with pytest.raises(UnavailableError), db.atomic():
+    with pytest.raises(UnavailableError) as caught, db.atomic():
         db.execute_sql(WRITE, ("lost",))
         terminate(server, pid_of(db))
+    assert (caught.value.code, caught.value.retryable) == ("CONNECTION_LOST", True)
     assert written() == []
+
+
+def test_a_function_whose_transaction_was_lost_unseen_is_run_again(server, url, make_db, written):
+    db = make_db(url)
+    calls = []
+
+    def write():
+        calls.append(pid_of(db))
+        db.execute_sql(WRITE, ("once",))
+        if len(calls) == 1:
+            terminate(server, calls[0])
+
+    db.run(write)
+    assert len(calls) == 2
+    assert written() == ["once"]
+
+
+def test_a_notice_before_commit_is_no_loss(url, make_db, written):
+    db = make_db(url)
+    with db.connection_context():
+        db.execute_sql("LISTEN somebody")
+        with db.atomic():
+            db.execute_sql(WRITE, ("heard",))
+            other = make_db(url)
+            with other.connection_context():
+                other.execute_sql("NOTIFY somebody")
+    assert written() == ["heard"]
 
 
 def test_a_transaction_whose_loss_was_caught_inside_it_does_not_commit(

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from peewee import SQL, Select
 
-from homethrive_db import UnavailableError, check_connection, create_db
+from homethrive_db import ConfigurationError, UnavailableError, check_connection, create_db
 from homethrive_db.statements import statement
 from tests.secrecy import shown
 
@@ -76,6 +76,12 @@ def test_parameters_of_a_url_reach_the_server(homethrive_committed_url):
     assert once(homethrive_committed_url, APPLICATION, str) == "homethrive_db"
     assert once(url, APPLICATION, str) == "worker one"
     assert once(url, APPLICATION, str, application_name="worker two") == "worker two"
+
+
+def test_an_empty_url_is_none(homethrive_committed_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", homethrive_committed_url)
+    with pytest.raises(ConfigurationError, match="it has no scheme"):
+        create_db("")
 
 
 def test_an_unnamed_url_is_that_of_the_environment(homethrive_committed_url, monkeypatch):
