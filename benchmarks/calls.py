@@ -139,7 +139,7 @@ def _writes() -> dict[str, Callable[[Any, Households, int], Any]]:
             h.caregiver(n), h.recipient(n), display_name="Ana"
         ),
         "caregiver_access.create": lambda c, h, n: c.caregiver_access.create(
-            caregiver_user_id=h.user(2 * n + 1),  # the odd ones care for nobody yet
+            caregiver_user_id=h.user(4 * n + 5),  # an odd one, and not ``stranger(2 * n)``
             recipient_user_id=h.user(2 * n),
             status="pending_request",
             requested_at=NOW,
