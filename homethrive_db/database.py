@@ -112,7 +112,8 @@ class Database(TransactionalPool):
                 self._live_connection()
             slot: Slot = state.slot
             is_direct = self.options.prepared
-            sql = slot.prepared.message(statement, values) if is_direct else statement.compiled()
+            prepared = slot.prepared
+            sql = prepared.message(statement, values) if is_direct else statement.compiled()
             if self.query_hooks:
                 cursor = self.execute_own(sql, values)
             else:
@@ -121,6 +122,8 @@ class Database(TransactionalPool):
                 deadline = self._deadlines.current
                 with slot.call if deadline is None else deadline.watching(slot.connection):
                     cursor.execute(sql, values)
+            if is_direct:
+                prepared.note_sent(statement, sql)
             try:
                 rows: list[Row] | None = cursor.fetchall()
             except (ValueError, OverflowError):
@@ -145,8 +148,7 @@ class Database(TransactionalPool):
         if not sql or not self.options.prepared:
             return False
         prepared = self._state.slot.prepared
-        was_prepared = prepared.fails(statement, sql)
-        if not was_prepared or sqlstate(error) not in OUTDATED_STATES:
+        if sqlstate(error) not in OUTDATED_STATES or not prepared.knows(statement, sql):
             return False
         prepared.clear()
         if self.in_transaction():

@@ -107,16 +107,20 @@ class PreparedStatements:
             return known
         # A name of its own each time: where only EXECUTE failed, the former is taken for good.
         self._count += 1
-        name = f"{text.name}_{self._count}"
-        self._known[text.name] = text.execute(name)
-        return text.prepare_and_execute(name)
+        return text.prepare_and_execute(f"{text.name}_{self._count}")
 
-    def fails(self, statement: Executable, message: str) -> bool:
-        """Note that a message has failed; say whether it was for what had been prepared before."""
-        name = statement.prepared().name
-        if message.startswith("PREPARE"):
-            self._known.pop(name, None)
-        return self._known.get(name) == message
+    def note_sent(self, statement: Executable, message: str) -> None:
+        """Note what a message has prepared.
+
+        After it has gone through: a signal handler may use the same statement before, or raise.
+        """
+        if message.startswith("PREPARE "):
+            text = statement.prepared()
+            self._known[text.name] = text.execute(message.split(" ", 2)[1])
+
+    def knows(self, statement: Executable, message: str) -> bool:
+        """Say whether a message executes what had been prepared before."""
+        return self._known.get(statement.prepared().name) == message
 
     def clear(self) -> None:
         """Have every statement prepared anew."""

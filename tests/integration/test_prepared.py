@@ -144,6 +144,33 @@ def test_a_first_use_that_fails_does_not_spoil_the_next(db):
     assert recipients.create("user_1", display_name="Ana").display_name == "Ana"
 
 
+def test_a_signal_before_it_is_sent_does_not_spoil_the_next(homethrive_committed_url):
+    """Whether the handler raises, or uses the same statement: to neither it is prepared."""
+    handlers = []
+
+    class Cursor(psycopg2.extensions.cursor):
+        def execute(self, query, values=None):
+            if "EXECUTE" in query and handlers:
+                handlers.pop()()
+            return super().execute(query, values)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    db = create_db(homethrive_committed_url, prepared=True, cursor_factory=Cursor)
+    users = Repositories(db).users
+    with db.connection_context():
+        handlers.append(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            users.find_by_clerk_user_id("user_1")
+        with db.atomic():
+            assert users.find_by_clerk_user_id("user_1") is None
+        handlers.append(lambda: users.upsert("user_1"))
+        with db.atomic():
+            assert users.upsert("user_1").clerk_user_id == "user_1"
+    db.close_all()
+
+
 def test_it_works_after_a_failed_transaction(db, users):
     with pytest.raises(ZeroDivisionError), db.atomic():
         users.upsert("user_1")
