@@ -35,7 +35,6 @@ BATCH_SIZE = 5_000
 _ANY_ID = UUID(int=0)
 
 _TABLE = models.DoseTaken
-_KEY = (_TABLE.schedule, _TABLE.scheduled_for)
 
 
 def _reached(rows: CTE) -> Any:
@@ -119,10 +118,10 @@ def _made(reached: CTE, locked: CTE) -> CTE:
         .distinct(*key)
         .order_by(*key, reached.c.position)
     )
-    # The key is named, so that PostgreSQL asks no other unique index.
+    # Of any conflict, the ids among them: repeated for a lost answer, it may meet itself under way.
     return (
         _TABLE.insert_from(firsts, (_TABLE.id, *NEW))
-        .on_conflict("IGNORE", conflict_target=_KEY)
+        .on_conflict_ignore()
         .returning(_TABLE.id)
         .cte("made")
     )

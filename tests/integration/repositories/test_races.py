@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from operator import attrgetter
+from uuid import uuid4
 
 import pytest
 
@@ -22,6 +23,7 @@ from homethrive_db import (
     create_db,
     encode_dose_id,
 )
+from homethrive_db.repositories import dose_batches
 from tests.waiting import wait_until
 
 DUE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
@@ -326,6 +328,19 @@ def test_ends_revisions_and_doses_in_a_storm_never_deadlock(
 
     assert at_once(storm, 8) == [None] * 8
     assert schedules.count_active_by_medication("owner", medication.id) > 0
+
+
+def test_a_batch_whose_new_id_is_taken_takes_another(repositories, schedule, monkeypatch):
+    """As where it is repeated after its answer was lost, and the server is still at the first."""
+    doses = repositories.doses_taken
+    stored = doses.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE))
+    ids = [[stored.id], [uuid4()]]
+    monkeypatch.setattr(dose_batches, "new_ids", lambda _count: ids.pop(0))
+    due = DUE + timedelta(days=1)
+    (outcome,) = doses.mark_taken_many([DoseReport("owner", schedule.id, due, due)])
+    assert outcome.status is OutcomeStatus.RECORDED
+    assert outcome.dose.id != stored.id
+    assert count(repositories, "dose_taken") == 2
 
 
 def test_marks_and_unmarks_in_a_storm_answer_or_say_to_try_again(repositories, schedule):
