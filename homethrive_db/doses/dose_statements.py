@@ -10,6 +10,7 @@ from homethrive_db import models
 from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE_COLUMNS, TOUCHES_DAYS
 from homethrive_db.repositories.access import (
     medication_of,
+    reached_schedule,
     reached_schedules,
     reaches,
     recipient_of,
@@ -42,7 +43,7 @@ FIND = statement(_REACHED.where(_IS_SCHEDULE))
 # Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
 LOCK = statement(
     _SCHEDULE.select(_SCHEDULE.id)
-    .where(_IS_SCHEDULE, reaches(param("user_id"), recipient_of(_SCHEDULE.medication)))
+    .where(reached_schedule(param("user_id"), param("schedule_id")))
     .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
 )
 

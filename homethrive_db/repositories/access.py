@@ -62,6 +62,14 @@ def medication_of(schedule_id: Id) -> Select:
     )
 
 
+def reached_schedule(user_id: ColumnBase, schedule_id: Id) -> Expression:
+    """Hold for the schedule of this id, where a user may reach the recipient."""
+    is_reached: Expression = (MedicationSchedule.id == schedule_id) & reaches(
+        user_id, recipient_of(MedicationSchedule.medication)
+    )
+    return is_reached
+
+
 def reached_schedules(schedules: Any, user_id: ColumnBase) -> Any:
     """Join to a query of schedules what they belong to, where a user may reach the recipient."""
     return schedules.join(Medication, on=MedicationSchedule.medication == Medication.id).join(

@@ -21,15 +21,13 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_schedules, reaches, recipient_of
+from homethrive_db.repositories.access import reached_schedule, reached_schedules
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
 
-_IS_REACHED = (_TABLE.id == param("schedule_id")) & reaches(
-    param("user_id"), recipient_of(_TABLE.medication)
-)
+_IS_REACHED = reached_schedule(param("user_id"), param("schedule_id"))
 
 _RULED = {"recurrence", "days_of_week", "start_date", "end_date"}
 _DAYS, _DATES, _ENDED, _LAST = "days_of_week", "end_date", "ended", "last"

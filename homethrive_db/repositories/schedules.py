@@ -22,7 +22,12 @@ from homethrive_db.entities import (
 from homethrive_db.errors import NotFoundError, ValidationError
 from homethrive_db.local_days import report_unknown, today
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_profile, reaches, recipient_of
+from homethrive_db.repositories.access import (
+    reached_profile,
+    reached_schedule,
+    reaches,
+    recipient_of,
+)
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
@@ -33,10 +38,7 @@ _SCHEDULE = columns(_TABLE, MedicationSchedule)
 
 
 _FIND = statement(
-    _TABLE.select(*_SCHEDULE).where(
-        _TABLE.id == param("schedule_id"),
-        reaches(param("user_id"), recipient_of(_TABLE.medication)),
-    )
+    _TABLE.select(*_SCHEDULE).where(reached_schedule(param("user_id"), param("schedule_id")))
 )
 
 _LIST_BY_MEDICATION = statement(
