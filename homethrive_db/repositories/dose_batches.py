@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
-from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from peewee import CTE, JOIN, OP, SQL, Expression, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database, Row
-from homethrive_db.entities import DoseOutcome, DoseReport, DoseTaken
+from homethrive_db.entities import DoseKey, DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
 from homethrive_db.repositories.access import medication_of, reaches
 from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
@@ -26,8 +25,6 @@ from homethrive_db.statements import (
     uncounted_rows,
 )
 from homethrive_db.value_types import new_ids
-
-Key = tuple[UUID, datetime]
 
 BATCH_SIZE = 5_000
 """How many reports go into one statement."""
@@ -244,21 +241,21 @@ def _attempt(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | 
         },
     )
     answers = {row[0]: row for row in rows}
-    recorded: dict[Key, DoseTaken] = {}
+    recorded: dict[DoseKey, DoseTaken] = {}
     return [
-        _outcome(report, id, answers.get(number), recorded)
-        for number, (report, id) in enumerate(zip(reports, ids, strict=True), 1)
+        _outcome(report, new_id, answers.get(number), recorded)
+        for number, (report, new_id) in enumerate(zip(reports, ids, strict=True), 1)
     ]
 
 
 def _outcome(
-    report: DoseReport, new_id: UUID, answer: Row | None, recorded: dict[Key, DoseTaken]
+    report: DoseReport, new_id: UUID, answer: Row | None, recorded: dict[DoseKey, DoseTaken]
 ) -> DoseOutcome | None:
     """Tell what became of a report; *recorded* has the new doses of those before it."""
     if answer is None:
         return DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
     _, is_open, is_new, recipient_id, medication_id, stored_id, *taken = answer
-    key = report.schedule_id, report.scheduled_for
+    key = DoseKey(report.schedule_id, report.scheduled_for)
     if is_new:
         dose = recorded[key] = DoseTaken(
             new_id, recipient_id, medication_id, *key, report.taken_at, report.user_id
