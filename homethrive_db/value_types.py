@@ -1,6 +1,8 @@
 """How values of a row are read: ids as UUID, instants in UTC, whatever zone the session has, JSON.
 
 A row has up to four ids and three instants; psycopg2's own readers take longer for all of them.
+
+Ids of new rows are made here too, by the same short cut.
 """
 
 from __future__ import annotations
