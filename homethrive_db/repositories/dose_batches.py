@@ -261,9 +261,9 @@ def _outcome(
             new_id, recipient_id, medication_id, *key, report.taken_at, report.user_id
         )
         return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
+    if key in recorded:  # and what it saw stored has been unmarked
+        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[key])
     if stored_id is not None:
         dose = DoseTaken(stored_id, recipient_id, medication_id, *key, *taken)
         return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, dose)
-    if key in recorded:
-        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[key])
     return None if is_open else DoseOutcome(report, OutcomeStatus.MEDICATION_INACTIVE, None)

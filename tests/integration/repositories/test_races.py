@@ -330,6 +330,24 @@ def test_ends_revisions_and_doses_in_a_storm_never_deadlock(
     assert schedules.count_active_by_medication("owner", medication.id) > 0
 
 
+def test_reports_of_a_dose_that_is_unmarked_meanwhile_all_tell_of_the_new_one(
+    repositories, schedule, homethrive_committed_url
+):
+    """The statement still sees the dose that it has waited to see go."""
+    repositories.doses_taken.mark_taken("owner", NewDoseTaken(schedule.id, DUE, DUE))
+    reports = [DoseReport("owner", schedule.id, DUE, DUE + timedelta(hours=1))] * 2
+    unmarking = create_db(homethrive_committed_url)
+    with ThreadPoolExecutor(1) as threads:
+        with unmarking.atomic():
+            Repositories(unmarking).doses_taken.unmark_taken("owner", schedule.id, DUE)
+            marked = threads.submit(repositories.doses_taken.mark_taken_many, reports)
+            wait_until(lambda: count(repositories, WAITING) == 1)
+        first, second = marked.result(timeout=60)
+    unmarking.close_all()
+    assert first.status is OutcomeStatus.RECORDED
+    assert (second.status, second.dose) == (OutcomeStatus.ALREADY_RECORDED, first.dose)
+
+
 def test_a_batch_whose_new_id_is_taken_takes_another(repositories, schedule, monkeypatch):
     """As where it is repeated after its answer was lost, and the server is still at the first."""
     doses = repositories.doses_taken
