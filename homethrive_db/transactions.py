@@ -91,9 +91,15 @@ class TransactionalPool(Pool):
                 if not depth and self._is_inside_transaction():
                     self._state.conn.close()
 
-    def _is_intact(self) -> bool:
-        status: int = self._state.conn.get_transaction_status()
-        return status == TRANSACTION_STATUS_INTRANS
+    def _notice_an_end(self) -> None:
+        """Raise UnavailableError where the server has ended the connection: nothing is written.
+
+        It is asked only where it has sent something; a transaction that failed takes no query.
+        """
+        status = self._state.conn.get_transaction_status()
+        if status == TRANSACTION_STATUS_INTRANS and self._liveness.has_spoken(self._state.slot):
+            with Translation(nothing_written=True):
+                self.execute_own("SELECT 1")
 
     def _is_inside_transaction(self) -> bool:
         connection = self._state.conn
@@ -127,9 +133,7 @@ class TransactionalPool(Pool):
         """
         if self._state.conn.closed:  # a new one would commit nothing, and report success
             raise transaction_lost()
-        if self._is_intact() and self._liveness.has_spoken(self._state.slot):
-            with Translation(nothing_written=True):  # if it is gone, it is before COMMIT was sent
-                self.execute_own("SELECT 1")
+        self._notice_an_end()
         transaction_id = self._transaction_id() if self.options.settle_commits else None
         try:
             with Translation():
