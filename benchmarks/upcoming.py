@@ -39,7 +39,7 @@ from homethrive_db import (
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.migrate import migrate
-from homethrive_db.repositories.access import accessible_to, reached_schedules
+from homethrive_db.repositories.access import accessible_to, with_reached_recipient
 
 START = datetime(2026, 3, 5, 15, 20, 11, 123456, tzinfo=UTC)
 END = START + timedelta(days=7)
@@ -117,7 +117,7 @@ class ThreeQueries(ThreeStatements):
     def schedules(self) -> list[Any]:
         """Read schedules with their medications."""
         s, m, r = models.MedicationSchedule, models.Medication, models.CareRecipient
-        query = reached_schedules(
+        query = with_reached_recipient(
             s.select(
                 s.id, m.id, r.id, m.name, m.instructions, s.dosage_notes, s.recurrence,
                 s.time_of_day, s.days_of_week, s.timezone, r.timezone, s.start_date, s.end_date,
@@ -140,7 +140,7 @@ class ThreeQueries(ThreeStatements):
         query = table.select(table.schedule, table.scheduled_for, table.reason).join(
             s, on=table.schedule == s.id
         )
-        return self._fetch(reached_schedules(query, USER).where(*_in_window(table, ids)))
+        return self._fetch(with_reached_recipient(query, USER).where(*_in_window(table, ids)))
 
     def _fetch(self, query: Any) -> list[Any]:
         rows: list[Any] = self._db.execute(query).fetchall()

@@ -11,9 +11,9 @@ from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE_COLUMNS, TO
 from homethrive_db.repositories.access import (
     medication_of,
     reached_schedule,
-    reached_schedules,
     reaches,
     recipient_of,
+    with_reached_recipient,
 )
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, param, statement
@@ -21,7 +21,9 @@ from homethrive_db.statements import Statement, param, statement
 _SCHEDULE: Any = models.MedicationSchedule
 _SKIP, _TAKEN = models.DoseSkip, models.DoseTaken
 
-_REACHED = reached_schedules(_SCHEDULE.select(*SCHEDULE_COLUMNS, RECIPIENT_ZONE), param("user_id"))
+_REACHED = with_reached_recipient(
+    _SCHEDULE.select(*SCHEDULE_COLUMNS, RECIPIENT_ZONE), param("user_id")
+)
 _IS_SCHEDULE = _SCHEDULE.id == param("schedule_id")
 
 _OF_RECIPIENT = _REACHED.where(models.Medication.recipient == param("recipient_id"))
@@ -58,7 +60,7 @@ def _insertion(record: Any, values: dict[Any, Any]) -> Statement:
     """
     goes_on = _SCHEDULE.end_date.is_null() | (_SCHEDULE.end_date >= param("day", "date"))
     source = (
-        reached_schedules(_SCHEDULE.select(*values.values()), param("user_id"))
+        with_reached_recipient(_SCHEDULE.select(*values.values()), param("user_id"))
         .where(_IS_SCHEDULE, is_open(_AT), goes_on)
         .for_update("FOR KEY SHARE", of=_SCHEDULE)
     )

@@ -70,7 +70,7 @@ def reached_schedule(user_id: ColumnBase, schedule_id: Id) -> Expression:
     return is_reached
 
 
-def reached_schedules(schedules: Any, user_id: ColumnBase) -> Any:
+def with_reached_recipient(schedules: Any, user_id: ColumnBase) -> Any:
     """Join to a query of schedules what they belong to, where a user may reach the recipient."""
     return schedules.join(Medication, on=MedicationSchedule.medication == Medication.id).join(
         CareRecipient, on=reached_profile(user_id, Medication.recipient)

@@ -21,7 +21,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.access import reached_schedule, reached_schedules
+from homethrive_db.repositories.access import reached_schedule, with_reached_recipient
 from homethrive_db.statements import Statement, columns, param, statement
 
 _TABLE = models.MedicationSchedule
@@ -54,7 +54,7 @@ def family() -> Any:
     one = _TABLE.alias("asked_for")
     medication = one.select(one.medication).where(one.id == param("schedule_id"))
     return (
-        reached_schedules(
+        with_reached_recipient(
             _TABLE.select(
                 *_SCHEDULE,
                 models.CareRecipient.timezone.alias("recipient_timezone"),
