@@ -39,7 +39,7 @@ from homethrive_db import (
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.migrate import migrate
-from homethrive_db.repositories.access import accessible_to, with_reached_recipient
+from homethrive_db.repositories.access import is_accessible, with_reached_recipient
 
 START = datetime(2026, 3, 5, 15, 20, 11, 123456, tzinfo=UTC)
 END = START + timedelta(days=7)
@@ -50,9 +50,9 @@ USER = "user_of_ten"
 OURS = "doses.list_upcoming"
 
 _REACHED = """
-    (r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s OR r.user_id = ANY(ARRAY(
-        SELECT recipient_user_id FROM caregiver_access
-        WHERE caregiver_user_id = %(user_id)s AND status = 'approved')))
+    (r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s OR (
+        SELECT true FROM caregiver_access WHERE caregiver_user_id = %(user_id)s
+        AND status = 'approved' AND recipient_user_id = r.user_id))
 """
 # Nothing but the rule above is put into these: every value is bound.
 _SCHEDULES = f"""
@@ -131,7 +131,7 @@ class ThreeQueries(ThreeStatements):
         table, r = models.DoseTaken, models.CareRecipient
         query = table.select(
             table.schedule, table.scheduled_for, table.taken_at, table.taken_by_user
-        ).join(r, on=(r.id == table.recipient) & accessible_to(USER))
+        ).join(r, on=(r.id == table.recipient) & is_accessible(USER))
         return self._fetch(query.where(*_in_window(table, ids)))
 
     def skipped(self, ids: list[Any]) -> list[Any]:

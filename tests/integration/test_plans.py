@@ -228,16 +228,33 @@ def test_the_plan_that_direct_mode_keeps_does_so_too(direct, call):
         read_by_index(plan, sizes(db), call)
 
 
+def accesses(plan):
+    """List what a plan reads of accesses: rows at a time, and how often."""
+    return [
+        (one["Actual Rows"], one["Actual Loops"])
+        for one in nodes(plan)
+        if one.get("Relation Name") == "caregiver_access"
+    ]
+
+
 def test_the_plan_that_direct_mode_keeps_looks_the_access_up_once(direct):
     call = next(one for one in CALLS if one.name == "doses_taken.iter_by_recipient")
     (plan,) = kept_plans(*direct, call)
     assert plan["Actual Rows"] > 50
-    loops = [
-        one["Actual Loops"]
-        for one in nodes(plan)
-        if one.get("Relation Name") in {"care_recipients", "caregiver_access"}
-    ]
-    assert loops == [1, 1]
+    assert accesses(plan) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "name", ["care_recipients.find_by_id", "medications.find_by_id", "doses_taken.mark_taken"]
+)
+def test_a_recipient_is_reached_by_one_access_however_many_a_caregiver_has(filled, direct, name):
+    call = next(one for one in CALLS if one.name == name)
+    caregiver = filled[1].caregiver(17)
+    assert len(Repositories(filled[0]).caregiver_access.approved_recipient_user_ids(caregiver)) > 1
+    ((query, values),) = sent(*filled, call)
+    with taken_back(filled[0]):
+        plain = explain(filled[0].connection().cursor(), query, values)
+    assert [accesses(one) for one in (plain, *kept_plans(*direct, call))] == [[(1, 1)]] * 2
 
 
 def declared():
