@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from benchmarks.fill import Households
@@ -26,13 +28,40 @@ BATCH = 100
 """How many doses the batch of the table has."""
 
 
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = Callable[[Households, int], Given]
+
+
+def given(*values: Any, **named: Any) -> Given:
+    """Hold what a method is given."""
+    return values, named
+
+
 @dataclass(frozen=True)
 class Call:
-    """A call of a contender's ``repository.method`` on the households' number *n*."""
+    """A call of a contender's method ``repository.method``, which may be told apart by more words.
+
+    *arguments* makes what it is given for the households' number *n*.
+    """
 
     name: str
-    run: Callable[[Any, Households, int], Any]
+    arguments: Arguments
     writes: bool = False
+
+    def prepared(self, calls: Any, households: Households, number: int) -> Callable[[], Any]:
+        """Give what makes the call, its arguments made before: they are no part of what it takes.
+
+        What it gives bit by bit is read to the end.
+        """
+        method = attrgetter(self.name.partition(",")[0])(calls)
+        values, named = self.arguments(households, number)
+        if ".iter_" in self.name:
+            return lambda: list(method(*values, **named))
+        return partial(method, *values, **named)
+
+    def run(self, calls: Any, households: Households, number: int) -> Any:
+        """Make the call."""
+        return self.prepared(calls, households, number)()
 
     @property
     def is_long(self) -> bool:
@@ -53,183 +82,130 @@ def _names(entity: type) -> frozenset[str]:
     return frozenset(field.name for field in fields(entity))
 
 
-def _reads() -> dict[str, Callable[[Any, Households, int], Any]]:
+def reports(households: Households, first: int, count: int) -> list[DoseReport]:
+    """Make reports of as many users' doses, none of which was taken."""
+    return [
+        DoseReport(households.user(one), households.schedule(one), NOW + timedelta(days=one), NOW)
+        for one in range(first, first + count)
+    ]
+
+
+def _reads() -> dict[str, Arguments]:
     return {
-        "users.find_by_clerk_user_id": lambda c, h, n: c.users.find_by_clerk_user_id(h.user(n)),
-        "care_recipients.find_by_id": lambda c, h, n: c.care_recipients.find_by_id(
-            h.caregiver(n), h.recipient(n)
-        ),
-        "care_recipients.find_by_user_id": lambda c, h, n: c.care_recipients.find_by_user_id(
-            h.user(n)
-        ),
-        "care_recipients.list_for_caregiver": lambda c, h, n: c.care_recipients.list_for_caregiver(
-            h.caregiver(n)
-        ),
-        "care_recipients.iter_for_caregiver": lambda c, h, n: list(
-            c.care_recipients.iter_for_caregiver(h.caregiver(n))
-        ),
-        "caregiver_access.find_user_by_email": lambda c, h, n: (
-            c.caregiver_access.find_user_by_email(h.email(n))
-        ),
-        "caregiver_access.find_by_id": lambda c, h, n: c.caregiver_access.find_by_id(h.access(n)),
-        "caregiver_access.find_active_access": lambda c, h, n: (
-            c.caregiver_access.find_active_access(h.caregiver(n), h.user(n))
-        ),
-        "caregiver_access.has_approved_access": lambda c, h, n: (
-            c.caregiver_access.has_approved_access(h.caregiver(n), h.user(n))
-        ),
-        "caregiver_access.approved_recipient_user_ids": lambda c, h, n: (
-            c.caregiver_access.approved_recipient_user_ids(h.caregiver(n))
-        ),
-        "caregiver_access.list_caregivers_for_recipient": lambda c, h, n: (
-            c.caregiver_access.list_caregivers_for_recipient(h.user(n))
-        ),
-        "caregiver_access.list_recipients_for_caregiver": lambda c, h, n: (
-            c.caregiver_access.list_recipients_for_caregiver(h.caregiver(n))
-        ),
-        "medications.find_by_id": lambda c, h, n: c.medications.find_by_id(
-            h.caregiver(n), h.medication(n)
-        ),
-        "medications.list_by_recipient": lambda c, h, n: c.medications.list_by_recipient(
-            h.caregiver(n), h.recipient(n)
-        ),
-        "medications.iter_by_recipient": lambda c, h, n: list(
-            c.medications.iter_by_recipient(h.caregiver(n), h.recipient(n))
-        ),
-        "schedules.find_by_id": lambda c, h, n: c.schedules.find_by_id(
-            h.caregiver(n), h.schedule(n)
-        ),
-        "schedules.list_by_medication": lambda c, h, n: c.schedules.list_by_medication(
-            h.caregiver(n), h.medication(n)
-        ),
-        "schedules.list_by_recipient": lambda c, h, n: c.schedules.list_by_recipient(
-            h.caregiver(n), h.recipient(n)
-        ),
-        "schedules.iter_by_recipient": lambda c, h, n: list(
-            c.schedules.iter_by_recipient(h.caregiver(n), h.recipient(n))
-        ),
-        "schedules.count_active_by_medication": lambda c, h, n: (
-            c.schedules.count_active_by_medication(h.caregiver(n), h.medication(n))
-        ),
-        "doses_taken.taken_map": lambda c, h, n: c.doses_taken.taken_map(
+        "users.find_by_clerk_user_id": lambda h, n: given(h.user(n)),
+        "care_recipients.find_by_id": lambda h, n: given(h.caregiver(n), h.recipient(n)),
+        "care_recipients.find_by_user_id": lambda h, n: given(h.user(n)),
+        "care_recipients.list_for_caregiver": lambda h, n: given(h.caregiver(n)),
+        "care_recipients.iter_for_caregiver": lambda h, n: given(h.caregiver(n)),
+        "caregiver_access.find_user_by_email": lambda h, n: given(h.email(n)),
+        "caregiver_access.find_by_id": lambda h, n: given(h.access(n)),
+        "caregiver_access.find_active_access": lambda h, n: given(h.caregiver(n), h.user(n)),
+        "caregiver_access.has_approved_access": lambda h, n: given(h.caregiver(n), h.user(n)),
+        "caregiver_access.approved_recipient_user_ids": lambda h, n: given(h.caregiver(n)),
+        "caregiver_access.list_caregivers_for_recipient": lambda h, n: given(h.user(n)),
+        "caregiver_access.list_recipients_for_caregiver": lambda h, n: given(h.caregiver(n)),
+        "medications.find_by_id": lambda h, n: given(h.caregiver(n), h.medication(n)),
+        "medications.list_by_recipient": lambda h, n: given(h.caregiver(n), h.recipient(n)),
+        "medications.iter_by_recipient": lambda h, n: given(h.caregiver(n), h.recipient(n)),
+        "schedules.find_by_id": lambda h, n: given(h.caregiver(n), h.schedule(n)),
+        "schedules.list_by_medication": lambda h, n: given(h.caregiver(n), h.medication(n)),
+        "schedules.list_by_recipient": lambda h, n: given(h.caregiver(n), h.recipient(n)),
+        "schedules.iter_by_recipient": lambda h, n: given(h.caregiver(n), h.recipient(n)),
+        "schedules.count_active_by_medication": lambda h, n: given(h.caregiver(n), h.medication(n)),
+        "doses_taken.taken_map": lambda h, n: given(
             h.caregiver(n), h.schedules(n), h.taken(10), h.taken(28)
         ),
-        "doses_taken.iter_by_recipient": lambda c, h, n: list(
-            c.doses_taken.iter_by_recipient(
-                h.caregiver(n), h.recipient(n), h.taken(10), h.taken(28)
-            )
+        "doses_taken.iter_by_recipient": lambda h, n: given(
+            h.caregiver(n), h.recipient(n), h.taken(10), h.taken(28)
         ),
     }
 
 
-def _writes() -> dict[str, Callable[[Any, Households, int], Any]]:
+def _writes() -> dict[str, Arguments]:
     return {
-        "users.upsert": lambda c, h, n: c.users.upsert(h.user(n), display_name="Ana"),
-        "users.complete_onboarding": lambda c, h, n: c.users.complete_onboarding(
+        "users.upsert": lambda h, n: given(h.user(n), display_name="Ana"),
+        "users.complete_onboarding": lambda h, n: given(
             h.user(n), display_name="Ana", timezone="Europe/Berlin", **ROLES
         ),
-        "users.update_roles": lambda c, h, n: c.users.update_roles(h.user(n), **ROLES),
-        "care_recipients.create": lambda c, h, n: c.care_recipients.create(
-            h.user(n), display_name="Ana"
-        ),
-        "care_recipients.find_or_create_own_profile": lambda c, h, n: (
-            c.care_recipients.find_or_create_own_profile(h.user(n), "Ana")
-        ),
-        "care_recipients.update": lambda c, h, n: c.care_recipients.update(
+        "users.update_roles": lambda h, n: given(h.user(n), **ROLES),
+        "care_recipients.create": lambda h, n: given(h.user(n), display_name="Ana"),
+        "care_recipients.find_or_create_own_profile": lambda h, n: given(h.user(n), "Ana"),
+        "care_recipients.update": lambda h, n: given(
             h.caregiver(n), h.recipient(n), display_name="Ana"
         ),
-        "caregiver_access.create": lambda c, h, n: c.caregiver_access.create(
+        "caregiver_access.create": lambda h, n: given(
             caregiver_user_id=h.user(4 * n + 5),  # an odd one, and not ``stranger(2 * n)``
             recipient_user_id=h.user(2 * n),
             status="pending_request",
             requested_at=NOW,
         ),
-        "caregiver_access.update_status": lambda c, h, n: c.caregiver_access.update_status(
+        "caregiver_access.update_status": lambda h, n: given(
             h.access(n), "revoked", revoked_at=NOW
         ),
-        "caregiver_access.approve_request": lambda c, h, n: c.caregiver_access.approve_request(
+        "caregiver_access.approve_request": lambda h, n: given(
             h.user(2 * n), h.pending(2 * n), NOW
         ),
-        "caregiver_access.accept_invite": lambda c, h, n: c.caregiver_access.accept_invite(
+        "caregiver_access.accept_invite": lambda h, n: given(
             h.stranger(2 * n + 1), h.pending(2 * n + 1), NOW
         ),
-        "caregiver_access.revoke": lambda c, h, n: c.caregiver_access.revoke(
-            h.user(n), h.access(n), NOW
-        ),
-        "medications.create": lambda c, h, n: c.medications.create(
-            h.caregiver(n), h.recipient(n), name="Aspirin"
-        ),
-        "medications.create_with_schedules": lambda c, h, n: c.medications.create_with_schedules(
+        "caregiver_access.revoke": lambda h, n: given(h.user(n), h.access(n), NOW),
+        "medications.create": lambda h, n: given(h.caregiver(n), h.recipient(n), name="Aspirin"),
+        "medications.create_with_schedules": lambda h, n: given(
             h.caregiver(n), h.recipient(n), NewMedication("Aspirin"), NEW
         ),
-        "medications.update": lambda c, h, n: c.medications.update(
-            h.caregiver(n), h.medication(n), name="Aspirin"
-        ),
-        "medications.set_inactive": lambda c, h, n: c.medications.set_inactive(
-            h.caregiver(n), h.medication(n), NOW
-        ),
-        "medications.set_active": lambda c, h, n: c.medications.set_active(
-            h.caregiver(n), h.medication(n)
-        ),
-        "schedules.create_many": lambda c, h, n: c.schedules.create_many(
-            h.caregiver(n), {h.medication(n): NEW}
-        ),
-        "schedules.update": lambda c, h, n: c.schedules.update(
+        "medications.update": lambda h, n: given(h.caregiver(n), h.medication(n), name="Aspirin"),
+        "medications.set_inactive": lambda h, n: given(h.caregiver(n), h.medication(n), NOW),
+        "medications.set_active": lambda h, n: given(h.caregiver(n), h.medication(n)),
+        "schedules.create_many": lambda h, n: given(h.caregiver(n), {h.medication(n): NEW}),
+        "schedules.update": lambda h, n: given(
             h.caregiver(n), h.schedule(n), dosage_notes="after a meal"
         ),
-        "doses_taken.mark_taken": lambda c, h, n: c.doses_taken.mark_taken(
+        "doses_taken.mark_taken": lambda h, n: given(
             h.caregiver(n), NewDoseTaken(h.schedule(n), NOW, NOW)
         ),
-        "doses_taken.mark_taken, again": lambda c, h, n: c.doses_taken.mark_taken(
+        "doses_taken.mark_taken, again": lambda h, n: given(
             h.caregiver(n), NewDoseTaken(h.schedule(n), h.taken(3), NOW)
         ),
-        f"doses_taken.mark_taken_many, {BATCH}": lambda c, h, n: c.doses_taken.mark_taken_many(
-            DoseReport(h.user(one), h.schedule(one), NOW + timedelta(days=one), NOW)
-            for one in range(n, n + BATCH)
-        ),
-        "doses_taken.unmark_taken": lambda c, h, n: c.doses_taken.unmark_taken(
-            h.caregiver(n), h.schedule(n), h.taken(5)
-        ),
+        f"doses_taken.mark_taken_many, {BATCH}": lambda h, n: given(reports(h, n, BATCH)),
+        "doses_taken.unmark_taken": lambda h, n: given(h.caregiver(n), h.schedule(n), h.taken(5)),
     }
 
 
 CALLS = [
-    *(Call(name, run) for name, run in _reads().items()),
-    *(Call(name, run, writes=True) for name, run in _writes().items()),
+    *(Call(name, arguments) for name, arguments in _reads().items()),
+    *(Call(name, arguments, writes=True) for name, arguments in _writes().items()),
 ]
 
 MORNING = datetime(2026, 3, 9, 11, tzinfo=UTC)
 """When a recipient's first schedule is due."""
 
 
-def _of_doses() -> dict[str, tuple[Callable[[Any, Households, int], Any], bool]]:
+def _of_doses() -> dict[str, tuple[Arguments, bool]]:
     return {
         "doses.list_upcoming": (
-            lambda c, h, n: c.doses.list_upcoming(
-                h.caregiver(n), h.recipient(n), start=h.taken(10), end=h.taken(17)
-            ),
+            lambda h, n: given(h.caregiver(n), h.recipient(n), start=h.taken(10), end=h.taken(17)),
             False,
         ),
         "doses.record": (
-            lambda c, h, n: c.doses.record(
+            lambda h, n: given(
                 h.caregiver(n), encode_dose_id(h.schedule(n), MORNING), taken_at=NOW
             ),
             True,
         ),
         "doses.skip": (
-            lambda c, h, n: c.doses.skip(
+            lambda h, n: given(
                 h.caregiver(n), encode_dose_id(h.schedule(n), MORNING), reason="ill"
             ),
             True,
         ),
         "doses.undo": (
-            lambda c, h, n: c.doses.undo(h.caregiver(n), encode_dose_id(h.schedule(n), h.taken(5))),
+            lambda h, n: given(h.caregiver(n), encode_dose_id(h.schedule(n), h.taken(5))),
             True,
         ),
     }
 
 
-DOSE_CALLS = [Call(name, run, writes) for name, (run, writes) in _of_doses().items()]
+DOSE_CALLS = [Call(name, arguments, writes) for name, (arguments, writes) in _of_doses().items()]
 """Calls that compute besides; nobody else makes them."""
 
 LEFT_OUT = {

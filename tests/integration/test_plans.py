@@ -7,19 +7,18 @@ import dataclasses
 import os
 import pkgutil
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from datetime import date
 from importlib import import_module
 
 import psycopg2
 import psycopg2.extensions
 import pytest
 
-from benchmarks.calls import CALLS, DOSE_CALLS, NOW, Call
+from benchmarks.calls import CALLS, DOSE_CALLS, NOW, Call, given, reports
 from benchmarks.fill import SCALES, fill
 from homethrive_db import (
     ConflictError,
     Database,
-    DoseReport,
     Repositories,
     create_db,
     repositories,
@@ -37,66 +36,64 @@ BUFFERS_A_ROW = 40
 BUFFERS_A_CALL = 60
 
 
-def refused(run):
-    """Make twice what is legal once."""
+class Refused(Call):
+    """Makes twice what is legal once."""
 
-    def twice(*arguments):
-        run(*arguments)
-        with suppress(ConflictError):
-            run(*arguments)
+    def prepared(self, *arguments):
+        call = super().prepared(*arguments)
 
-    return twice
+        def twice():
+            call()
+            with suppress(ConflictError):
+                call()
+
+        return twice
 
 
-def new_profile(c, _households, _n):
-    c.users.upsert("somebody new")
-    c.care_recipients.find_or_create_own_profile("somebody new", "Ana")
+class NewProfile(Call):
+    """Makes the profile of somebody who has none."""
+
+    def prepared(self, calls, *arguments):
+        calls.users.upsert("somebody new")
+        return super().prepared(calls, *arguments)
 
 
 CHANGES = ("update_status", "approve_request", "accept_invite", "revoke")
 OTHERS = [
-    Call("care_recipients.find_or_create_own_profile, new", new_profile, writes=True),
-    Call(
-        "medications.list_by_recipient, all",
-        lambda c, h, n: c.medications.list_by_recipient(
-            h.caregiver(n), h.recipient(n), include_inactive=True
-        ),
+    NewProfile(
+        "care_recipients.find_or_create_own_profile, new",
+        lambda *_: given("somebody new", "Ana"),
+        writes=True,
     ),
-    Call(
-        "medications.iter_by_recipient, all",
-        lambda c, h, n: list(
-            c.medications.iter_by_recipient(h.caregiver(n), h.recipient(n), include_inactive=True)
-        ),
+    *(
+        Call(
+            f"medications.{method}, all",
+            lambda h, n: given(h.caregiver(n), h.recipient(n), include_inactive=True),
+        )
+        for method in ("list_by_recipient", "iter_by_recipient")
     ),
     Call(
         "schedules.update, by rules",
-        lambda c, h, n: c.schedules.update(
-            h.caregiver(n), h.schedule(n), recurrence="daily", end_date=NOW.date()
-        ),
+        lambda h, n: given(h.caregiver(n), h.schedule(n), recurrence="daily", end_date=NOW.date()),
         writes=True,
     ),
     Call(
         "schedules.revise",
-        lambda c, h, n: c.schedules.revise(
-            h.caregiver(n), h.schedule(n), date(2030, 1, 1), dosage_notes="x"
-        ),
+        lambda h, n: given(h.caregiver(n), h.schedule(n), date(2030, 1, 1), dosage_notes="x"),
         writes=True,
     ),
     Call(
         "schedules.end",
-        lambda c, h, n: c.schedules.end(h.caregiver(n), h.schedule(n), date(2030, 1, 1)),
+        lambda h, n: given(h.caregiver(n), h.schedule(n), date(2030, 1, 1)),
         writes=True,
     ),
     Call(
         f"doses_taken.mark_taken_many, {MANY}",
-        lambda c, h, n: c.doses_taken.mark_taken_many(
-            DoseReport(h.user(one), h.schedule(one), NOW + timedelta(days=one), NOW)
-            for one in range(n, n + MANY)
-        ),
+        lambda h, n: given(reports(h, n, MANY)),
         writes=True,
     ),
     *(
-        Call(f"{call.name}, refused", refused(call.run), writes=True)
+        Refused(f"{call.name}, refused", call.arguments, writes=True)
         for call in CALLS
         if call.name.rpartition(".")[2] in CHANGES
     ),
