@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from homethrive_db import validation
-from homethrive_db.doses.named_tuples import make
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.doses.readings import by_node, day_by_node, day_settled_by
 from homethrive_db.doses.records import Settled, Taken, pick, read_skips, read_taken
@@ -19,6 +18,7 @@ from homethrive_db.doses.stored_dates import read_date, read_instant
 from homethrive_db.enums import DoseStatus, Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
+from homethrive_db.named_tuples import make
 
 _logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from homethrive_db.doses.feed_occurrence import FeedOccurrence
 from homethrive_db.doses.feed_places import ClockPlace, Place, RecipientPlace
 from homethrive_db.doses.feed_recipients import RecentRecipients
 from homethrive_db.doses.feed_window import FeedWindow, Shard
-from homethrive_db.doses.named_tuples import make
 from homethrive_db.doses.occurrence import DoseOccurrence
 from homethrive_db.errors import ValidationError
+from homethrive_db.named_tuples import make
 
 PAGE_SIZE = 2_000
 """How many doses the schedules of a page have, about."""

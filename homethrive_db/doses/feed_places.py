@@ -9,7 +9,7 @@ from uuid import UUID
 from homethrive_db import validation
 from homethrive_db.doses.agenda_rows import ID_AT, RECIPIENT_ID_AT, TIME_OF_DAY_AT, ZONE_AT
 from homethrive_db.doses.local_windows import Span
-from homethrive_db.doses.named_tuples import make
+from homethrive_db.named_tuples import make
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 

@@ -12,8 +12,8 @@ from peewee import JOIN, SQL, Case, Select, Value, fn
 from homethrive_db import models
 from homethrive_db.database import Database
 from homethrive_db.doses.feed_occurrence import Contact
-from homethrive_db.doses.named_tuples import make
 from homethrive_db.enums import AccessStatus, ContactRole
+from homethrive_db.named_tuples import make
 from homethrive_db.statements import Statement, array, array_bytes, input_rows, portions, statement
 
 KEPT = 10_000

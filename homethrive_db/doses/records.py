@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from homethrive_db.doses.named_tuples import make
 from homethrive_db.doses.recurrence import Due
 from homethrive_db.doses.stored_dates import read_instant
 from homethrive_db.enums import DoseStatus
+from homethrive_db.named_tuples import make
 
 _TAKEN, _SKIPPED = DoseStatus.TAKEN, DoseStatus.SKIPPED
 

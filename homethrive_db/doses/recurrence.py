@@ -14,10 +14,10 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from homethrive_db import validation
-from homethrive_db.doses.named_tuples import make
 from homethrive_db.enums import Recurrence
 from homethrive_db.errors import ValidationError
 from homethrive_db.local_days import find_zone
+from homethrive_db.named_tuples import make
 
 _A_DAY = timedelta(days=1)
 

@@ -21,6 +21,7 @@ from homethrive_db.entities import (
     NewDoseTaken,
     TakenInfo,
 )
+from homethrive_db.named_tuples import make
 from homethrive_db.repositories.access import medication_of, reaches, recipient_of
 from homethrive_db.repositories.dose_batches import mark_many
 from homethrive_db.repositories.dose_rows import (
@@ -56,7 +57,7 @@ _MARK = statement(
         NEW,
     )
     .on_conflict_ignore()
-    .returning(*DOSE),
+    .returning(_TABLE.id, _TABLE.recipient, _TABLE.medication),
     is_idempotent=True,
 )
 
@@ -121,9 +122,11 @@ class DoseTakenRepository:
         validation.made(dose, NewDoseTaken, "dose")
         key = _dose_key(user_id, dose.schedule_id, dose.scheduled_for)
         for _ in range(ATTEMPTS):
-            made = self._db.first(_MARK, DoseTaken, **key, taken_at=dose.taken_at)
-            if made is not None:
-                return made
+            made = self._db.rows(_MARK, {**key, "taken_at": dose.taken_at})
+            if made:
+                id, recipient_id, medication_id = made[0]  # the rest is stored as it was sent
+                sent = (dose.schedule_id, dose.scheduled_for, dose.taken_at, user_id)
+                return DoseTaken(id, recipient_id, medication_id, *sent)
             stored = self._explain(key)
             if stored is not None:
                 return stored
@@ -179,9 +182,9 @@ class DoseTakenRepository:
         each = validation.each(schedule_ids, "schedule_ids")
         asked_for = [validation.uuid(one, "schedule_ids") for one in each]
         return {
-            DoseKey(schedule_id, scheduled_for): TakenInfo(*taken)
+            make(DoseKey, (schedule_id, due)): make(TakenInfo, (taken_at, by))
             for portion in portions(self._db, _TAKEN, asked_for, array_bytes)
-            for schedule_id, scheduled_for, *taken in self._db.rows(
+            for schedule_id, due, taken_at, by in self._db.rows(
                 _TAKEN,
                 {
                     "user_id": checked_user_id,

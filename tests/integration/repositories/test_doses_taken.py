@@ -1,7 +1,8 @@
 """Doses taken: recorded once, whoever repeats it and whatever happened since."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -68,6 +69,21 @@ def test_a_repeated_dose_gives_the_first_reports_row(
     assert doses.mark_taken("owner", dose(schedule, taken=TAKEN + DAY)) == first
     homethrive_repositories.medications.set_inactive("owner", medication.id, DUE - DAY)
     assert doses.mark_taken("owner", dose(schedule)) == first
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        datetime.min.replace(tzinfo=UTC),
+        datetime.max.replace(microsecond=999_000, tzinfo=UTC),
+        datetime(2025, 11, 2, 1, 30, fold=1, tzinfo=ZoneInfo("America/New_York")),
+        datetime(2025, 3, 1, tzinfo=timezone(timedelta(hours=-13, seconds=-7))),
+    ],
+)
+def test_the_answer_to_a_new_dose_is_the_row_that_is_stored(doses, schedule, instant):
+    made = doses.mark_taken("owner", dose(schedule, instant, instant))
+    assert doses.mark_taken("owner", dose(schedule, instant)) == made
+    assert made.scheduled_for.tzinfo is made.taken_at.tzinfo is UTC
 
 
 def test_a_new_dose_is_refused_only_after_the_medication_ended(
