@@ -6,9 +6,8 @@ python -m benchmarks.bulk [--prepared]
 import io
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,10 +22,10 @@ from benchmarks.by_hand import (
     ByHand,
     _arrays,
 )
-from benchmarks.calls import NEW, NOW
+from benchmarks.calls import NEW, NOW, reports
 from benchmarks.fill import Households, filled
 from benchmarks.latency import ROUND_TRIP, slowed
-from homethrive_db import Database, DoseReport, NewMedication, OutcomeStatus, Repositories
+from homethrive_db import Database, NewMedication, OutcomeStatus, Repositories
 
 DOSES = 5_000
 
@@ -95,27 +94,21 @@ def compare_creations(db: Database, households: Households, rounds: int) -> floa
     return ratio(times[1], times[0])
 
 
-def reports(households: Households, number: int) -> list[DoseReport]:
-    """Make reports of as many users as there are."""
-    return [
-        DoseReport(
-            households.user(one),
-            households.schedule(one),
-            NOW + timedelta(days=number * DOSES + one // households.recipients),
-            NOW,
-        )
-        for one in range(DOSES)
-    ]
+def copied(households: Households, first: int, count: int) -> str:
+    """Write the doses of ``reports`` as lines for COPY, which looks nothing up."""
+    numbered = enumerate(reports(households, first, count), first)
+    return "".join(
+        f"{uuid4()}\t{households.recipient(one)}\t{households.medication(one)}\t"
+        f"{report.schedule_id}\t{report.scheduled_for.isoformat()}\t{NOW.isoformat()}\t"
+        f"{report.user_id}\n"
+        for one, report in numbered
+    )
 
 
-def copied(households: Households, number: int) -> Iterator[str]:
-    """Write the same doses as lines for COPY, which looks nothing up."""
-    for one, report in enumerate(reports(households, number)):
-        yield (
-            f"{uuid4()}\t{households.recipient(one)}\t{households.medication(one)}\t"
-            f"{report.schedule_id}\t{report.scheduled_for.isoformat()}\t{NOW.isoformat()}\t"
-            f"{report.user_id}\n"
-        )
+def copy(connection: Any, lines: str) -> None:
+    """Copy lines into the doses taken."""
+    with connection.cursor() as cursor:
+        cursor.copy_expert("COPY dose_taken FROM STDIN", io.StringIO(lines))
 
 
 def compare_marks(db: Database, households: Households, rounds: int) -> tuple[list[float], float]:
@@ -123,19 +116,20 @@ def compare_marks(db: Database, households: Households, rounds: int) -> tuple[li
     with db.connection_context():
         connection = db.connection()
         doses_taken, by_hand = Repositories(db).doses_taken, ByHand(connection).doses_taken
-        batches = [reports(households, number) for number in range(rounds + 1)]
-        files = ["".join(copied(households, number)) for number in range(rounds + 1)]
+        firsts = range(0, (rounds + 1) * DOSES, DOSES)
+        batches = [reports(households, first, DOSES) for first in firsts]
+        files = [copied(households, first, DOSES) for first in firsts]
 
         def mark(number: int) -> None:
             outcomes = doses_taken.mark_taken_many(batches[number])
             if any(one.status is not OutcomeStatus.RECORDED for one in outcomes):
                 raise RuntimeError("not every dose was recorded")
 
-        def copy(number: int) -> None:
-            with connection.cursor() as cursor:
-                cursor.copy_expert("COPY dose_taken FROM STDIN", io.StringIO(files[number]))
-
-        ways = [mark, copy, lambda number: by_hand.mark_taken_many(batches[number])]
+        ways = [
+            mark,
+            lambda number: copy(connection, files[number]),
+            lambda number: by_hand.mark_taken_many(batches[number]),
+        ]
         times = by_turns(connection, ways, rounds)
     return [DOSES / statistics.median(one) for one in times], ratio(times[1], times[0])
 
