@@ -83,9 +83,14 @@ def _names(entity: type) -> frozenset[str]:
 
 
 def reports(households: Households, first: int, count: int) -> list[DoseReport]:
-    """Make reports of as many users' doses, none of which was taken."""
+    """Make reports of as many users' doses, due at once where there are as many users."""
     return [
-        DoseReport(households.user(one), households.schedule(one), NOW + timedelta(days=one), NOW)
+        DoseReport(
+            households.user(one),
+            households.schedule(one),
+            NOW + timedelta(days=one // households.recipients),
+            NOW,
+        )
         for one in range(first, first + count)
     ]
 

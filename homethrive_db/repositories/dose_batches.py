@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
+from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -236,33 +238,51 @@ def _attempt(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | 
             "id": array(one.hex for one in ids),
             "user_id": array(one.user_id for one in reports),
             "schedule_id": array(one.schedule_id.hex for one in reports),
-            "scheduled_for": array(one.scheduled_for for one in reports),
-            "taken_at": array(one.taken_at for one in reports),
+            "scheduled_for": array(_instant(one.scheduled_for) for one in reports),
+            "taken_at": array(_instant(one.taken_at) for one in reports),
         },
     )
     answers = {row[0]: row for row in rows}
-    recorded: dict[DoseKey, DoseTaken] = {}
-    return [
-        _outcome(report, new_id, answers.get(number), recorded)
+    outcomes = [
+        _recorded(report, new_id, answers.get(number))
         for number, (report, new_id) in enumerate(zip(reports, ids, strict=True), 1)
     ]
+    repeated = [row for row in rows if not row[2]]
+    if repeated:
+        new = {_key(one.report): one.dose for one in outcomes if one is not None and one.dose}
+        for position, *answer in repeated:
+            outcomes[position - 1] = _repeated(reports[position - 1], answer, new)
+    return outcomes
 
 
-def _outcome(
-    report: DoseReport, new_id: UUID, answer: Row | None, recorded: dict[DoseKey, DoseTaken]
-) -> DoseOutcome | None:
-    """Tell what became of a report; *recorded* has the new doses of those before it."""
+# Instants of a batch have much in common, and to write one takes longer than to find it.
+_instant = lru_cache(BATCH_SIZE)(datetime.isoformat)
+
+
+def _key(report: DoseReport) -> DoseKey:
+    return DoseKey(report.schedule_id, report.scheduled_for)
+
+
+def _recorded(report: DoseReport, new_id: UUID, answer: Row | None) -> DoseOutcome | None:
+    """Tell that a dose is new, or that its schedule is not reached; None for all else."""
     if answer is None:
         return DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
-    _, is_open, is_new, recipient_id, medication_id, stored_id, *taken = answer
-    key = DoseKey(report.schedule_id, report.scheduled_for)
-    if is_new:
-        dose = recorded[key] = DoseTaken(
-            new_id, recipient_id, medication_id, *key, report.taken_at, report.user_id
-        )
-        return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
-    if key in recorded:  # and what it saw stored has been unmarked
-        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, recorded[key])
+    _, _, is_new, recipient_id, medication_id, _, _, _ = answer
+    if not is_new:
+        return None
+    sent = (report.schedule_id, report.scheduled_for, report.taken_at, report.user_id)
+    dose = DoseTaken(new_id, recipient_id, medication_id, *sent)
+    return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
+
+
+def _repeated(
+    report: DoseReport, answer: Sequence[Any], new: Mapping[DoseKey, DoseTaken]
+) -> DoseOutcome | None:
+    """Tell what became of a report that is not new; None where it has lost a race."""
+    is_open, _, recipient_id, medication_id, stored_id, *taken = answer
+    key = _key(report)
+    if key in new:  # and what it saw stored has been unmarked
+        return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, new[key])
     if stored_id is not None:
         dose = DoseTaken(stored_id, recipient_id, medication_id, *key, *taken)
         return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, dose)
