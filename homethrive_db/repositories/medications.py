@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from peewee import Select, fn
 
@@ -26,6 +26,7 @@ from homethrive_db.repositories.access import reached_profile, reaches
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedules import create_schedules
 from homethrive_db.statements import Statement, columns, param, portions, statement
+from homethrive_db.value_types import new_ids
 
 _TABLE = models.Medication
 _MEDICATION = columns(_TABLE, Medication)
@@ -60,15 +61,17 @@ _NEW_VALUES = models.CareRecipient.select(
     fn.statement_timestamp(),
 ).where(reached_profile(param("user_id"), param("recipient_id")))
 
-_CREATE = statement(_TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION))
+_INSERTED = _TABLE.insert_from(_NEW_VALUES, _NEW).returning(_TABLE.id, _TABLE.created_at)
+
+_CREATE = statement(_INSERTED)
 
 
 def _create_with_schedules() -> Statement:
-    """Insert a medication, and its schedules where that went in; gives the medication."""
-    medication = _TABLE.insert_from(_NEW_VALUES, _NEW).returning(*_MEDICATION).cte("medication")
+    """Insert a medication, and its schedules where that went in; gives what ``_CREATE`` gives."""
+    medication = _INSERTED.cte("medication")
     rows = schedule_input.ROWS
     created = schedule_input.insertion(rows, medication.c.id, medication).cte("created")
-    query = Select((medication,), columns(medication, Medication))
+    query = Select((medication,), (medication.c.id, medication.c.created_at))
     return statement(query.with_cte(medication, rows, created))
 
 
@@ -155,14 +158,8 @@ class MedicationRepository:
         Raises ValidationError, and NotFoundError (``CARE_RECIPIENT_NOT_FOUND``) where the recipient
         is absent or not theirs.
         """
-        medication = self._db.first(
-            _CREATE,
-            Medication,
-            **_new(user_id, recipient_id, NewMedication(name, instructions)),
-        )
-        if medication is None:
-            raise _no_recipient()
-        return medication
+        new = _new(user_id, recipient_id, NewMedication(name, instructions))
+        return self._insert(_CREATE, new, {})
 
     def create_with_schedules(
         self,
@@ -196,15 +193,31 @@ class MedicationRepository:
         return created
 
     def _create_with(
-        self, values: dict[str, Any], schedules: Sequence[NewSchedule]
+        self, new: Mapping[str, Any], schedules: Sequence[NewSchedule]
     ) -> MedicationWithSchedules:
-        ids = [uuid4() for _ in schedules]
-        parameters = schedule_input.parameters(ids, schedules)
-        medication = self._db.first(_CREATE_WITH_SCHEDULES, Medication, **parameters, **values)
-        if medication is None:
-            raise _no_recipient()
-        return MedicationWithSchedules(
-            medication, schedule_input.stored(ids, schedules, medication)
+        ids = new_ids(len(schedules))
+        rows = schedule_input.parameters(ids, schedules)
+        medication = self._insert(_CREATE_WITH_SCHEDULES, new, rows)
+        stored = schedule_input.stored(ids, schedules, medication)
+        return MedicationWithSchedules(medication, stored)
+
+    def _insert(
+        self, statement: Statement, new: Mapping[str, Any], others: Mapping[str, Any]
+    ) -> Medication:
+        """Run a statement that inserts a medication: what it does not give is known."""
+        inserted = self._db.rows(statement, {**new, **others})
+        if not inserted:
+            raise NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")
+        id, created_at = inserted[0]
+        return Medication(
+            id,
+            new["recipient_id"],
+            new["name"],
+            new["instructions"],
+            is_active=True,
+            inactive_at=None,
+            created_at=created_at,
+            updated_at=created_at,
         )
 
     def update(
@@ -255,7 +268,3 @@ def _new(user_id: str, recipient_id: UUID | str, medication: NewMedication) -> d
         "name": medication.name,
         "instructions": medication.instructions,
     }
-
-
-def _no_recipient() -> NotFoundError:
-    return NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import Unpack
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from peewee import Select, fn
 
@@ -32,6 +32,7 @@ from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
 from homethrive_db.statements import Statement, array, columns, param, portions, statement
+from homethrive_db.value_types import new_ids
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
@@ -112,7 +113,7 @@ def create_schedules(
         user_id=user_id,
         medication_id=array(medication_id for medication_id, _ in schedules),
         **schedule_input.parameters(
-            [uuid4() for _ in schedules], [schedule for _, schedule in schedules]
+            new_ids(len(schedules)), [schedule for _, schedule in schedules]
         ),
     )
     if not created:
