@@ -715,7 +715,7 @@ def test_memory_is_that_of_a_page(crowd, monkeypatch, length):
     tracemalloc.stop()
     db.close_all()
     assert found > 5_000
-    assert peak < 2_000_000
+    assert peak < 2_500_000  # zones included, of which the households of another test have 600
 
 
 @pytest.mark.parametrize("length", [11 * HOUR, DAY], ids=["by clock", "by recipient"])
