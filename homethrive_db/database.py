@@ -80,8 +80,9 @@ class Database(TransactionalPool):
     def rows(self, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
         """Run *statement* in one round trip and fetch its rows.
 
-        Where the connection is lost outside of any block, a statement that is idempotent is run
-        once more. Raises the errors of ``homethrive_db.errors`` in place of the driver's.
+        A write without RETURNING gives an empty row for each that it wrote. Where the connection is
+        lost outside of any block, a statement that is idempotent is run once more. Raises the
+        errors of ``homethrive_db.errors`` in place of the driver's.
         """
         run = self._fetch if self._observer is None else self._fetch_observed
         if not self._state.closed:
@@ -125,7 +126,9 @@ class Database(TransactionalPool):
             if is_direct:
                 prepared.note_sent(statement, sql)
             try:
-                rows: list[Row] | None = cursor.fetchall()
+                rows: list[Row] | None = (
+                    [()] * cursor.rowcount if cursor.description is None else cursor.fetchall()
+                )
             except (ValueError, OverflowError):
                 rows = None  # its text has the value, so it is no cause
             if rows is None:

@@ -164,7 +164,6 @@ _FIX_PAGE = statement(
     )
     .from_(_PAGE)
     .where(_SCHEDULE.id == _PAGE.c.id)
-    .returning(SQL("true"))
     .with_cte(_PAGE)
 )
 

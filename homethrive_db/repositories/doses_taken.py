@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from peewee import SQL, fn
+from peewee import fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -71,9 +71,9 @@ _EXPLAIN_MARK = statement(
 )
 
 _UNMARK = statement(
-    _TABLE.delete()
-    .where(_IS_DOSE, reaches(param("user_id"), recipient_of(medication_of(_SCHEDULE))))
-    .returning(SQL("true"))
+    _TABLE.delete().where(
+        _IS_DOSE, reaches(param("user_id"), recipient_of(medication_of(_SCHEDULE)))
+    )
 )
 
 _REACHED_SCHEDULES = models.MedicationSchedule.select(models.MedicationSchedule.id).where(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from peewee import SQL, Select, Value, fn
 
 from homethrive_db import create_db
+from homethrive_db.models import User
 from homethrive_db.statements import array, input_rows, param, statement
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -53,6 +54,15 @@ def test_constants_and_parameters_may_hold_anything(db, constant, given_value):
     query = Select((), (fn.CONCAT(constant, "|", param("given", "text")), param("given", "text")))
     echoed = db.first(statement(query), as_it_is, given=given_value)
     assert echoed == (f"{constant}|{given_value}", given_value)
+
+
+def test_a_write_that_returns_nothing_gives_an_empty_row_for_each_that_it_wrote(homethrive_db):
+    new = {"clerk_user_id": fn.UNNEST(param("ids", "text[]"))}
+    insertion = statement(User.insert_from(Select((), tuple(new.values())), list(new)))
+    assert homethrive_db.rows(insertion, {"ids": array("abc")}) == [(), (), ()]
+    deletion = statement(User.delete().where(User.clerk_user_id == param("id")))
+    assert homethrive_db.rows(deletion, {"id": "b"}) == [()]
+    assert homethrive_db.rows(deletion, {"id": "b"}) == []
 
 
 def test_a_percent_sign_in_the_sql_is_written_twice_and_sent_once(db):
