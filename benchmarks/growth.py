@@ -10,19 +10,17 @@ has it. Lower quartiles, since whatever else a machine does only adds.
 
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import click
 import psycopg2
-from peewee import IntegrityError
 
 from benchmarks.awake import processors_awake
 from benchmarks.bulk import copied, copy
 from benchmarks.calls import BATCH, CALLS, Call, given
 from benchmarks.comparison import geometric_mean, time_call
-from benchmarks.fill import SCALES, Households, fill
+from benchmarks.fill import SCALES, Households, fill, read_whole
 from benchmarks.folder import server_folder
 from homethrive_db import Database, Repositories, create_db
 from homethrive_db.migrate import migrate
@@ -57,18 +55,6 @@ def filled(server: Database, scale: str) -> tuple[Database, Households]:
     households = fill(filling, SCALES[scale])
     filling.close()
     return db, households
-
-
-def read_whole(db: Database) -> None:
-    """Read all tables and indexes, by the connection of this thread and no helper of it.
-
-    VACUUM reads the indexes of a table where it finds a row to remove: one that was refused.
-    """
-    with click.progressbar(db.get_tables(), label=f"{'reading it whole':20}") as bar:
-        for table in bar:
-            with suppress(IntegrityError):
-                db.execute_sql(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")  # noqa: S608
-            db.execute_sql(f"VACUUM (DISABLE_PAGE_SKIPPING, INDEX_CLEANUP ON, PARALLEL 0) {table}")
 
 
 class Copied(Call):
@@ -127,8 +113,7 @@ def main(scale: str, rounds: int, url: str | None) -> None:
         click.echo(memory(server))
         both = [filled(server, one) for one in (SMALL, scale)]
         for db, _ in both:
-            with db.connection_context():
-                read_whole(db)
+            read_whole(db)
         with processors_awake():
             measured = compare([*CALLS, COPIED], both, rounds)
         click.echo(f"\n{'lower quartile, µs':48}{SMALL:>10}{scale:>10}{'ratio':>8}")
