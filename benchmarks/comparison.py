@@ -62,7 +62,11 @@ class Result:
 
 
 def check(contenders: Sequence[Contender], connection: Any, households: Households) -> None:
-    """See that all contenders answer the same. Raises RuntimeError with what differs."""
+    """See that all contenders answer the same. Raises RuntimeError with what differs.
+
+    And that none has changed how values are read on the connection, which is everybody's.
+    """
+    readers = dict(connection.string_types)
     for call in CALLS:
         answers = {}
         for contender in contenders:
@@ -75,6 +79,8 @@ def check(contenders: Sequence[Contender], connection: Any, households: Househol
         for name, answer in answers.items():
             if answer != expected:
                 raise RuntimeError(f"{call.name}: {name} gives {answer}, not {expected}")
+    if any(connection.string_types[oid] is not reader for oid, reader in readers.items()):
+        raise RuntimeError("a contender has registered readers of its own for all")
 
 
 # Of which entity the rows of an ORM are.

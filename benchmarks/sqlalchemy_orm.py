@@ -23,6 +23,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import DateTime, SmallInteger
 
 from homethrive_db import AccessStatus, DoseOutcome, OutcomeStatus, Recurrence
+from homethrive_db.value_types import register_types
 
 Status = ENUM(*AccessStatus, name="access_status_enum", create_type=False)
 RecurrenceType = ENUM(*Recurrence, name="recurrence_type_enum", create_type=False)
@@ -143,6 +144,8 @@ class SqlAlchemy:
             poolclass=StaticPool,
             isolation_level="AUTOCOMMIT",
         )
+        self._engine.connect().close()
+        register_types(connection)  # it has registered psycopg2's, for everybody on it
         for repository in (Users, CareRecipients, CaregiverAccesses, Medications, Schedules, Doses):
             setattr(self, repository.attribute, repository(self._engine))
 
