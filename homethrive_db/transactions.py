@@ -202,9 +202,10 @@ class TransactionalPool(Pool):
         """Call *function* in a transaction, and again as long as nothing of it was written.
 
         It is repeated, for *patience* seconds and with pauses that grow, where the server cannot
-        be reached or is in recovery, the connection is lost before COMMIT was sent, or another
-        transaction was in the way (40001, 40P01): so it must do nothing that a rollback does not
-        undo. Inside a block of the caller's it is called once, in a savepoint.
+        be reached or is in recovery, the connection is lost before COMMIT was sent, another
+        transaction was in the way (40001, 40P01), or the schema has changed since a statement was
+        prepared: so it must do nothing that a rollback does not undo. Inside a block of the
+        caller's it is called once, in a savepoint.
 
         Raises what *function* raises, CommitUncertainError as ``commit`` does, and ValidationError
         for what cannot be called.
