@@ -52,7 +52,7 @@ OURS = "doses.list_upcoming"
 _REACHED = """
     (r.user_id = %(user_id)s OR r.created_by_user_id = %(user_id)s OR (
         SELECT true FROM caregiver_access WHERE caregiver_user_id = %(user_id)s
-        AND status = 'approved' AND recipient_user_id = r.user_id))
+        AND status = 'approved' AND recipient_user_id = r.user_id LIMIT 1))
 """
 # Nothing but the rule above is put into these: every value is bound.
 _SCHEDULES = f"""

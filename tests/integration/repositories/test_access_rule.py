@@ -2,7 +2,15 @@
 
 import pytest
 
-from homethrive_db import AccessStatus, DoseReport, NotFoundError, OutcomeStatus
+from homethrive_db import (
+    AccessStatus,
+    DoseReport,
+    NewDoseTaken,
+    NotFoundError,
+    OutcomeStatus,
+    Repositories,
+    create_db,
+)
 from tests.integration.repositories.calls import DUE, Refused, Things, calls, household
 
 REACHING = ("owner", "creator", "approved")
@@ -84,3 +92,27 @@ def test_lists_and_batches_hold_to_it_too(homethrive_repositories, things, user_
     )
     reached = outcome.status is not OutcomeStatus.NOT_FOUND
     assert reached is (user_id in REACHING)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_an_access_that_another_revokes_and_the_own_transaction_grants_anew_is_one(
+    homethrive_committed_db, homethrive_committed_url, homethrive_committed_factory, level
+):
+    """The transaction sees both: the one as it was, since it began before, and its own."""
+    factory, other = homethrive_committed_factory, create_db(homethrive_committed_url)
+    owner, caregiver = factory.user("owner"), factory.user("caregiver")
+    schedule = factory.schedule(factory.medication(profile := factory.own_profile(owner)))
+    former = factory.caregiver_access(caregiver, owner)
+    ours, theirs = Repositories(homethrive_committed_db), Repositories(other)
+    with homethrive_committed_db.atomic(isolation_level=level):
+        assert ours.care_recipients.find_by_id("caregiver", profile.id) is not None
+        theirs.caregiver_access.revoke("owner", former.id, DUE)
+        ours.caregiver_access.create(
+            caregiver_user_id="caregiver",
+            recipient_user_id="owner",
+            status="approved",
+            requested_at=DUE,
+        )
+        assert ours.care_recipients.find_by_id("caregiver", profile.id) is not None
+        ours.doses_taken.mark_taken("caregiver", NewDoseTaken(schedule.id, DUE, DUE))
+    other.close_all()
