@@ -39,7 +39,7 @@ from homethrive_db import (
 from homethrive_db.doses import dose_statements
 from homethrive_db.doses.agenda_rows import days_around, records_window
 from homethrive_db.migrate import migrate
-from homethrive_db.repositories.access import is_accessible, with_reached_recipient
+from homethrive_db.repositories.access import accessible_to, with_reached_recipient
 
 START = datetime(2026, 3, 5, 15, 20, 11, 123456, tzinfo=UTC)
 END = START + timedelta(days=7)
@@ -131,7 +131,7 @@ class ThreeQueries(ThreeStatements):
         table, r = models.DoseTaken, models.CareRecipient
         query = table.select(
             table.schedule, table.scheduled_for, table.taken_at, table.taken_by_user
-        ).join(r, on=(r.id == table.recipient) & is_accessible(USER))
+        ).join(r, on=(r.id == table.recipient) & accessible_to(USER))
         return self._fetch(query.where(*_in_window(table, ids)))
 
     def skipped(self, ids: list[Any]) -> list[Any]:

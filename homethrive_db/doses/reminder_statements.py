@@ -12,7 +12,7 @@ from peewee import CTE, SQL, Case, Cast, Select, fn
 from homethrive_db import models
 from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, RECORDS_AROUND, schedule_columns
 from homethrive_db.doses.feed_recipients import shown_name
-from homethrive_db.repositories.access import is_accessible
+from homethrive_db.repositories.access import accessible_to
 from homethrive_db.repositories.dose_rows import is_open
 from homethrive_db.statements import Statement, input_rows, param, statement
 
@@ -158,7 +158,7 @@ def _claim() -> Statement:
             (
                 claimed.c.id,
                 claimed.c.state,
-                is_accessible(claimed.c.user_id) & is_open(_NOW),
+                accessible_to(claimed.c.user_id) & is_open(_NOW),
                 due,
                 claimed.c.attempts,
                 claimed.c.available_at,

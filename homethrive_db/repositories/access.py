@@ -14,26 +14,23 @@ Id = ColumnBase | Select
 
 
 def accessible_to(user_id: ColumnBase) -> Expression:
-    """Hold for the care recipients that a user may reach.
+    """Hold where a user may reach the care recipient of the row.
 
     They own the profile, created it, or hold an approved access to its owner. Part of the SQL of
-    every statement that serves a user. To find them all: where the recipient is known, ``reaches``
-    and ``reached_profile`` say the same of them alone.
-    """
-    # As an array and not as EXISTS, so that PostgreSQL takes the index of either column.
-    owners = _approved(user_id).select(CaregiverAccess.recipient_user)
-    return _is_own(user_id) | (CareRecipient.user == fn.ANY(fn.ARRAY(owners)))
-
-
-def is_accessible(user_id: ColumnBase) -> Expression:
-    """Hold for a care recipient who is there already, where a user may reach them.
-
-    It costs the same for somebody who cares for thousands: one access is looked up.
+    every statement that serves a user. It costs the same for somebody who cares for thousands: one
+    access is looked up.
     """
     # EXISTS takes longer to plan: PostgreSQL plans it as a hash, too. LIMIT, since a transaction
     # that grants an access anew may still see the one that another has revoked meanwhile.
     approved = _approved(user_id).where(CaregiverAccess.recipient_user == CareRecipient.user)
     return _is_own(user_id) | approved.select(SQL("true")).limit(1)
+
+
+def all_accessible_to(user_id: ColumnBase) -> Expression:
+    """Hold for the care recipients that a user may reach, to find them all."""
+    # As an array and not as EXISTS, so that PostgreSQL takes the index of either column.
+    owners = _approved(user_id).select(CaregiverAccess.recipient_user)
+    return _is_own(user_id) | (CareRecipient.user == fn.ANY(fn.ARRAY(owners)))
 
 
 def _is_own(user_id: ColumnBase) -> Expression:
@@ -56,7 +53,7 @@ def reached_profile(user_id: ColumnBase, recipient_id: Id) -> Expression:
     IS TRUE says that the id alone is to be looked up: PostgreSQL plans for no other index.
     """
     is_reached: Expression = (CareRecipient.id == recipient_id) & Expression(
-        is_accessible(user_id), OP.IS, SQL("TRUE")
+        accessible_to(user_id), OP.IS, SQL("TRUE")
     )
     return is_reached
 
@@ -67,7 +64,7 @@ def reaches(user_id: ColumnBase, recipient_id: Id) -> Select:
     A subquery, like those below that give an id: PostgreSQL plans each by itself, in half the time
     that it takes to plan a join of their tables, and of a look-up planning takes the most.
     """
-    return CareRecipient.select(is_accessible(user_id)).where(CareRecipient.id == recipient_id)
+    return CareRecipient.select(accessible_to(user_id)).where(CareRecipient.id == recipient_id)
 
 
 def recipient_of(medication_id: Id) -> Select:

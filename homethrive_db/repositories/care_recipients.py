@@ -14,7 +14,7 @@ from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import PAGE_SIZE, CareRecipient, CareRecipientChanges
 from homethrive_db.errors import NotFoundError, UnavailableError
-from homethrive_db.repositories.access import accessible_to, reached_profile
+from homethrive_db.repositories.access import all_accessible_to, reached_profile
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import Statement, columns, param, statement
 
@@ -29,13 +29,13 @@ _FIND_OWN = statement(_TABLE.select(*_PROFILE).where(_IS_OWN))
 
 _LIST = statement(
     _TABLE.select(*_PROFILE)
-    .where(accessible_to(param("user_id")))
+    .where(all_accessible_to(param("user_id")))
     .order_by(_TABLE.created_at, _TABLE.id)
 )
 
 _PAGE = statement(
     page(
-        _TABLE.select(*_PROFILE).where(accessible_to(param("user_id"))),
+        _TABLE.select(*_PROFILE).where(all_accessible_to(param("user_id"))),
         _TABLE.created_at,
         _TABLE.id,
     )
