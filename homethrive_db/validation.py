@@ -30,6 +30,8 @@ INSTRUCTIONS_LENGTH = 500
 DOSAGE_NOTES_LENGTH = 255
 SKIP_REASON_LENGTH = 255
 MAX_SHARDS = 1_000
+MOST_ROWS = 2**31 - 1
+"""The highest integer of PostgreSQL."""
 ZONE_LENGTH = 64
 
 LONGEST_DURATION = timedelta(days=7)
@@ -56,7 +58,7 @@ def text(value: object, field: str, *, minimum: int = 0, maximum: int | None = N
     if len(value) < minimum or (maximum is not None and len(value) > maximum):
         bounds = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
         raise ValidationError.of(field, f"{bounds} characters expected, {len(value)} came")
-    return value
+    return str.__str__(value)
 
 
 def user_id(value: object, field: str = "user_id") -> str:
@@ -139,17 +141,18 @@ def seconds(value: object, field: str) -> float:
 
 
 def instant(value: object, field: str) -> datetime:
-    """Check an aware datetime; gives it in UTC."""
+    """Check an aware datetime; gives it in UTC, as PostgreSQL stores it: to the microsecond."""
     if not isinstance(value, datetime):
         raise ValidationError.of(field, f"a datetime expected, {type(value).__name__} came")
-    if value.tzinfo is UTC:
+    if value.tzinfo is UTC and type(value) is datetime:
         return value
     if value.utcoffset() is None:
         raise ValidationError.of(field, "a datetime with a time zone expected, a naive one came")
     try:
-        return value.astimezone(UTC)
+        utc = value.astimezone(UTC)
     except OverflowError:
         raise ValidationError.of(field, "the datetime is outside the years 1 to 9999") from None
+    return datetime.combine(utc.date(), utc.timetz())  # a subclass may be finer
 
 
 def scheduled_instant(value: object, field: str = "scheduled_for") -> datetime:

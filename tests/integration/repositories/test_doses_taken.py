@@ -1,6 +1,7 @@
 """Doses taken: recorded once, whoever repeats it and whatever happened since."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -84,6 +85,23 @@ def test_the_answer_to_a_new_dose_is_the_row_that_is_stored(doses, schedule, ins
     made = doses.mark_taken("owner", dose(schedule, instant, instant))
     assert doses.mark_taken("owner", dose(schedule, instant)) == made
     assert made.scheduled_for.tzinfo is made.taken_at.tzinfo is UTC
+
+
+class Nanoseconds(datetime):
+    """An instant as pandas has it: finer than what PostgreSQL stores."""
+
+    def isoformat(self, *_arguments):
+        return super().isoformat(timespec="microseconds").replace("+", "700+")
+
+    __str__ = isoformat
+
+
+def test_the_answer_to_a_new_dose_is_stored_whatever_kind_of_datetime_came(doses, schedule):
+    finer = Nanoseconds(2025, 3, 1, 12, 30, 0, 999, tzinfo=UTC)
+    made = doses.mark_taken("owner", dose(schedule, taken=finer))
+    stored = doses.mark_taken("owner", dose(schedule))
+    assert made.taken_at == stored.taken_at
+    assert type(made.taken_at) is type(stored.taken_at) is datetime
 
 
 def test_a_new_dose_is_refused_only_after_the_medication_ended(
@@ -221,3 +239,17 @@ def test_a_schedule_out_of_reach_is_not_found(doses, schedule):
         with pytest.raises(NotFoundError) as caught:
             doses.mark_taken(user_id, NewDoseTaken(schedule_id, DUE, TAKEN))
         assert caught.value.code == "SCHEDULE_NOT_FOUND"
+
+
+class Own(str, Enum):  # noqa: UP042  # as there are many
+    """Text whose ``str`` is another one."""
+
+    USER = "owner"
+
+
+def test_text_of_another_kind_is_the_text_that_it_holds(doses, schedule):
+    (outcome,) = doses.mark_taken_many([report(schedule, Own.USER)])
+    assert outcome.status is OutcomeStatus.RECORDED
+    assert type(outcome.dose.taken_by_user_id) is str
+    again = doses.mark_taken(Own.USER, dose(schedule, DUE + DAY))
+    assert type(again.taken_by_user_id) is str
