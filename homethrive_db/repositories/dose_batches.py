@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from datetime import datetime
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,14 @@ from homethrive_db.database import Database, Row
 from homethrive_db.entities import DoseKey, DoseOutcome, DoseReport, DoseTaken
 from homethrive_db.enums import OutcomeStatus
 from homethrive_db.repositories.access import medication_of, reaches
-from homethrive_db.repositories.dose_rows import ATTEMPTS, DOSE, NEW, is_open, lost_race
+from homethrive_db.repositories.dose_rows import (
+    ATTEMPTS,
+    DOSE,
+    NEW,
+    is_open,
+    lost_race,
+    stored_as_sent,
+)
 from homethrive_db.statements import (
     Statement,
     array,
@@ -238,48 +244,50 @@ def _attempt(db: Database, reports: Sequence[DoseReport]) -> list[DoseOutcome | 
             "id": array(one.hex for one in ids),
             "user_id": array(one.user_id for one in reports),
             "schedule_id": array(one.schedule_id.hex for one in reports),
-            "scheduled_for": array(_instant(one.scheduled_for) for one in reports),
-            "taken_at": array(_instant(one.taken_at) for one in reports),
+            "scheduled_for": array(_texts([one.scheduled_for for one in reports])),
+            "taken_at": array(_texts([one.taken_at for one in reports])),
         },
     )
     answers = {row[0]: row for row in rows}
     outcomes = [
-        _recorded(report, new_id, answers.get(number))
+        _new_or_unreached(report, new_id, answers.get(number))
         for number, (report, new_id) in enumerate(zip(reports, ids, strict=True), 1)
     ]
     repeated = [row for row in rows if not row[2]]
     if repeated:
         new = {_key(one.report): one.dose for one in outcomes if one is not None and one.dose}
-        for position, *answer in repeated:
-            outcomes[position - 1] = _repeated(reports[position - 1], answer, new)
+        for row in repeated:
+            place = row[0] - 1
+            outcomes[place] = _repeated(reports[place], row, new)
     return outcomes
 
 
-# Instants of a batch have much in common, and to write one takes longer than to find it.
-_instant = lru_cache(BATCH_SIZE)(datetime.isoformat)
+def _texts(instants: Sequence[datetime]) -> Iterator[str]:
+    """Write instants: many doses are due at one, and to write it takes longer than to find it."""
+    texts = {one: one.isoformat() for one in set(instants)}
+    return map(texts.__getitem__, instants)
 
 
 def _key(report: DoseReport) -> DoseKey:
     return DoseKey(report.schedule_id, report.scheduled_for)
 
 
-def _recorded(report: DoseReport, new_id: UUID, answer: Row | None) -> DoseOutcome | None:
-    """Tell that a dose is new, or that its schedule is not reached; None for all else."""
+def _new_or_unreached(report: DoseReport, new_id: UUID, answer: Row | None) -> DoseOutcome | None:
+    """Tell that a dose is new, or that its schedule is not reached; None where it is neither."""
     if answer is None:
         return DoseOutcome(report, OutcomeStatus.NOT_FOUND, None)
     _, _, is_new, recipient_id, medication_id, _, _, _ = answer
     if not is_new:
         return None
-    sent = (report.schedule_id, report.scheduled_for, report.taken_at, report.user_id)
-    dose = DoseTaken(new_id, recipient_id, medication_id, *sent)
+    dose = stored_as_sent((new_id, recipient_id, medication_id), report, report.user_id)
     return DoseOutcome(report, OutcomeStatus.RECORDED, dose)
 
 
 def _repeated(
-    report: DoseReport, answer: Sequence[Any], new: Mapping[DoseKey, DoseTaken]
+    report: DoseReport, answer: Row, new: Mapping[DoseKey, DoseTaken]
 ) -> DoseOutcome | None:
     """Tell what became of a report that is not new; None where it has lost a race."""
-    is_open, _, recipient_id, medication_id, stored_id, *taken = answer
+    _, is_open, _, recipient_id, medication_id, stored_id, *taken = answer
     key = _key(report)
     if key in new:  # and what it saw stored has been unmarked
         return DoseOutcome(report, OutcomeStatus.ALREADY_RECORDED, new[key])

@@ -7,7 +7,7 @@ from uuid import UUID
 from peewee import ColumnBase, Expression
 
 from homethrive_db import models
-from homethrive_db.entities import DoseTaken
+from homethrive_db.entities import DoseReport, DoseTaken, NewDoseTaken
 from homethrive_db.errors import ConflictError, NotFoundError, UnavailableError
 from homethrive_db.statements import columns
 
@@ -29,6 +29,22 @@ ATTEMPTS = 5
 def is_open(scheduled_for: ColumnBase) -> Expression:
     """Hold where the medication takes a new dose: active, or not yet inactive when it was due."""
     return models.Medication.is_active | (scheduled_for <= models.Medication.inactive_at)
+
+
+def stored_as_sent(
+    ids: tuple[UUID, UUID, UUID], dose: NewDoseTaken | DoseReport, user_id: str
+) -> DoseTaken:
+    """Make the row of a new dose: its id came back, the recipient's and the medication's."""
+    id, recipient_id, medication_id = ids
+    return DoseTaken(
+        id,
+        recipient_id,
+        medication_id,
+        dose.schedule_id,
+        dose.scheduled_for,
+        dose.taken_at,
+        user_id,
+    )
 
 
 def no_schedule(schedule_id: UUID) -> NotFoundError:

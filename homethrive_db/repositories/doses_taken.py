@@ -32,6 +32,7 @@ from homethrive_db.repositories.dose_rows import (
     is_open,
     lost_race,
     no_schedule,
+    stored_as_sent,
 )
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.statements import array, array_bytes, param, portions, statement
@@ -124,9 +125,7 @@ class DoseTakenRepository:
         for _ in range(ATTEMPTS):
             made = self._db.rows(_MARK, {**key, "taken_at": dose.taken_at})
             if made:
-                id, recipient_id, medication_id = made[0]  # the rest is stored as it was sent
-                sent = (dose.schedule_id, dose.scheduled_for, dose.taken_at, user_id)
-                return DoseTaken(id, recipient_id, medication_id, *sent)
+                return stored_as_sent(made[0], dose, key["user_id"])
             stored = self._explain(key)
             if stored is not None:
                 return stored
