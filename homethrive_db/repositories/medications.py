@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, Unpack
 from uuid import UUID
 
-from peewee import Select, fn
+from peewee import SQL, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -34,6 +34,7 @@ _NEW = (
     _TABLE.recipient,
     _TABLE.name,
     _TABLE.instructions,
+    _TABLE.is_active,
     _TABLE.created_by_user,
     _TABLE.created_at,
     _TABLE.updated_at,
@@ -56,6 +57,7 @@ _NEW_VALUES = models.CareRecipient.select(
     models.CareRecipient.id,
     param("name"),
     param("instructions"),
+    SQL("true"),
     param("user_id"),
     fn.statement_timestamp(),
     fn.statement_timestamp(),
@@ -159,7 +161,7 @@ class MedicationRepository:
         is absent or not theirs.
         """
         new = _new(user_id, recipient_id, NewMedication(name, instructions))
-        return self._insert(_CREATE, new, {})
+        return self._insert(_CREATE, new)
 
     def create_with_schedules(
         self,
@@ -197,15 +199,13 @@ class MedicationRepository:
     ) -> MedicationWithSchedules:
         ids = new_ids(len(schedules))
         rows = schedule_input.parameters(ids, schedules)
-        medication = self._insert(_CREATE_WITH_SCHEDULES, new, rows)
+        medication = self._insert(_CREATE_WITH_SCHEDULES, {**new, **rows})
         stored = schedule_input.stored(ids, schedules, medication)
         return MedicationWithSchedules(medication, stored)
 
-    def _insert(
-        self, statement: Statement, new: Mapping[str, Any], others: Mapping[str, Any]
-    ) -> Medication:
-        """Run a statement that inserts a medication: what it does not give is known."""
-        inserted = self._db.rows(statement, {**new, **others})
+    def _insert(self, insertion: Statement, new: Mapping[str, Any]) -> Medication:
+        """Insert a medication; what the statement does not give back is stored as it was sent."""
+        inserted = self._db.rows(insertion, new)
         if not inserted:
             raise NotFoundError("no such care recipient", "CARE_RECIPIENT_NOT_FOUND")
         id, created_at = inserted[0]
