@@ -126,9 +126,13 @@ class Statement:
     def name(self) -> str:
         """Name it by the module and the constant, or the function, that declares it."""
         variables, function = self._declared
-        constants = (name for name, value in variables.items() if value is self)
+        constants = (name for name, value in variables.items() if self._is_in(value))
         declared = next(constants, function).strip("_").lower()
         return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
+
+    def _is_in(self, constant: object) -> bool:
+        values = constant.values() if isinstance(constant, dict) else [constant]
+        return any(value is self for value in values)  # Peewee's columns are equal to anything
 
 
 def statement(

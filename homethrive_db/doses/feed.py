@@ -64,7 +64,7 @@ class DoseFeed:
 
     def __init__(self, db: Database, *, page_size: int = PAGE_SIZE) -> None:
         self._db = validation.made(db, Database, "db")
-        self._page_size = validation.count(page_size, "page_size")
+        self._page_size = validation.count(page_size, "page_size", validation.MOST_ROWS)
 
     def due(
         self,

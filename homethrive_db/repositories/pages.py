@@ -38,7 +38,7 @@ def read_pages(
 
     A key is the field *at* and the id. Raises ValidationError before anything is read.
     """
-    size = validation.count(page_size, "page_size")
+    size = validation.count(page_size, "page_size", validation.MOST_ROWS)
     key = _BEFORE_ALL if after is None else validation.key(after, "after")
     return _read_pages(read, key, size, attrgetter(at, "id"))
 

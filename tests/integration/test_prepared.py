@@ -87,6 +87,15 @@ def test_a_batch_of_many_is_planned_for_how_many_they_are(db, sent):
         assert sent == expected
 
 
+def test_what_returns_nothing_tells_how_much_it_wrote(db, sent):
+    doses = Repositories(db).doses_taken
+    dose = Factory(Repositories(db)).dose_taken()
+    key = (dose.taken_by_user_id, dose.schedule_id, dose.scheduled_for)
+    del sent[:]
+    assert [doses.unmark_taken(*key) for _ in range(2)] == [True, False]
+    assert sent == ["PREPARE", "EXECUTE"]
+
+
 def test_a_connection_that_was_lost_is_prepared_anew(db, users, sent, homethrive_committed_db):
     users.find_by_clerk_user_id("user_1")
     with db.connection_context():

@@ -22,6 +22,8 @@ ECHO_ROWS = statement(
     .with_cte(ROWS)
 )
 
+ONES = {number: statement(Select((), (number,))) for number in (1, 2)}
+
 
 def as_it_is(*row):
     return row
@@ -63,6 +65,14 @@ def test_a_write_that_returns_nothing_gives_an_empty_row_for_each_that_it_wrote(
     deletion = statement(User.delete().where(User.clerk_user_id == param("id")))
     assert homethrive_db.rows(deletion, {"id": "b"}) == [()]
     assert homethrive_db.rows(deletion, {"id": "b"}) == []
+
+
+def test_a_statement_is_named_by_its_constant_also_where_that_holds_several():
+    assert [one.name for one in (ECHO_ROWS, *ONES.values())] == [
+        "test_statements.echo_rows",
+        "test_statements.ones",
+        "test_statements.ones",
+    ]
 
 
 def test_a_percent_sign_in_the_sql_is_written_twice_and_sent_once(db):

@@ -80,7 +80,7 @@ BAD = {
     "grace": (dt.timedelta(seconds=-1), 60, None),
     "reason": ("x" * 256, "ill\0", 1),
     "after": (DUE, (DUE,), (NAIVE, ID), (DUE, "x"), [DUE, ID]),
-    "page_size": (0, -1, True, 1.5, "10", None),
+    "page_size": (0, -1, True, 1.5, "10", None, 2**31),
 }
 NOWHERE = "postgresql://nobody@localhost:1/nothing"
 

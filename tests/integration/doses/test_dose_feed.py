@@ -555,7 +555,7 @@ def test_bad_input_for_missed_doses_is_refused_too(field, options):
     assert caught.value.details == {"field": field}
 
 
-@pytest.mark.parametrize("page_size", [0, -1, None, 1.5])
+@pytest.mark.parametrize("page_size", [0, -1, None, 1.5, 2**31])
 def test_a_page_holds_something(homethrive_db, page_size):
     with pytest.raises(ValidationError):
         DoseFeed(homethrive_db, page_size=page_size)
