@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ def processors_awake() -> Iterator[None]:
 
 def _spin() -> None:
     os.nice(19)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began it ends it
     parent = os.getppid()
     while os.getppid() == parent:
         pass

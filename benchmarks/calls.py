@@ -48,7 +48,7 @@ class Call:
     arguments: Arguments
     writes: bool = False
 
-    def prepared(self, calls: Any, households: Households, number: int) -> Callable[[], Any]:
+    def bound(self, calls: Any, households: Households, number: int) -> Callable[[], Any]:
         """Give what makes the call, its arguments made before: they are no part of what it takes.
 
         What it gives bit by bit is read to the end.
@@ -61,7 +61,7 @@ class Call:
 
     def run(self, calls: Any, households: Households, number: int) -> Any:
         """Make the call."""
-        return self.prepared(calls, households, number)()
+        return self.bound(calls, households, number)()
 
     @property
     def is_long(self) -> bool:
@@ -83,7 +83,7 @@ def _names(entity: type) -> frozenset[str]:
 
 
 def reports(households: Households, first: int, count: int) -> list[DoseReport]:
-    """Make reports of as many users' doses, due at once where there are as many users."""
+    """Make one report a user; where there are more, the next ones are due a day later."""
     return [
         DoseReport(
             households.user(one),

@@ -79,7 +79,7 @@ def check(contenders: Sequence[Contender], connection: Any, households: Househol
         for name, answer in answers.items():
             if answer != expected:
                 raise RuntimeError(f"{call.name}: {name} gives {answer}, not {expected}")
-    if any(connection.string_types[oid] is not reader for oid, reader in readers.items()):
+    if any(connection.string_types.get(oid) is not reader for oid, reader in readers.items()):
         raise RuntimeError("a contender has registered readers of its own for all")
 
 
@@ -175,7 +175,7 @@ def measure(
 def _quartiles(times: dict[str, list[float]], name: str) -> tuple[float, float, float]:
     one, other = (DIRECT, BY_HAND) if name == DIRECT else (OURS, name)
     pairs = zip(times[one], times[other], strict=True)
-    low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
+    low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4, method="inclusive")
     return low, middle, high
 
 
@@ -184,7 +184,7 @@ def time_call(
 ) -> float:
     """Time one call, in microseconds."""
     clock = clocks.perf_counter_ns
-    run = call.prepared(calls, households, number)
+    run = call.bound(calls, households, number)
     with undone(connection, call):
         gc.disable()
         began = clock()

@@ -134,7 +134,7 @@ def fill(connection: Any, scale: int, *, quiet: bool = False) -> Households:
 def read_whole(db: Database, *, quiet: bool = False) -> None:
     """Read all tables and indexes, by the connection that this thread will have again.
 
-    VACUUM reads the indexes of a table where it finds a row to remove: one that was refused.
+    VACUUM reads the indexes only where there is a dead row: a refused insert leaves one.
     """
     with db.connection_context(), _progress("reading it whole", quiet, db.get_tables()) as bar:
         for table in bar:

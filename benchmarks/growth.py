@@ -4,8 +4,9 @@
 
 At most 1.3 times is wanted: the indexes have a level or two more, and nothing else may grow. In
 both, as many households are met, again and again, by a connection that has read all tables and
-indexes before: what a page costs at the first time is the disk's, and the memory's where the server
-has it. Lower quartiles, since whatever else a machine does only adds.
+indexes before: the first reading of a page costs the disk, or mapping the server's memory. Lower
+quartiles, since whatever else a machine does only adds. COPY of the doses of the batch is what the
+database itself takes for them, and no call: mean and highest leave it out.
 """
 
 import statistics
@@ -60,7 +61,7 @@ def filled(server: Database, scale: str) -> tuple[Database, Households]:
 class Copied(Call):
     """Copies the doses that the batch marks, for what the database itself takes for them."""
 
-    def prepared(self, calls: Repositories, households: Households, number: int) -> Any:
+    def bound(self, calls: Repositories, households: Households, number: int) -> Any:
         """Give what copies them."""
         lines = copied(households, number, BATCH)
         return partial(copy, calls.users._db.connection(), lines)
@@ -91,9 +92,9 @@ def compare(
 
 def time_turn(call: Call, db: Database, households: Households, number: int) -> float:
     """Time a call on one of the households."""
-    met = number * (households.recipients // HOUSEHOLDS)
+    household = number * (households.recipients // HOUSEHOLDS)
     with db.connection_context():
-        return time_call(call, Repositories(db), db.connection(), households, met)
+        return time_call(call, Repositories(db), db.connection(), households, household)
 
 
 @click.command()

@@ -89,7 +89,7 @@ def quickest(db: Database, call: Call, households: Households) -> float:
     taken = []
     for number in range(ROUNDS):
         with db.connection_context(), undone(db.connection(), call):
-            run = call.prepared(Repositories(db), households, number)
+            run = call.bound(Repositories(db), households, number)
             began = time.perf_counter()
             run()
             taken.append(time.perf_counter() - began)
@@ -99,7 +99,7 @@ def quickest(db: Database, call: Call, households: Households) -> float:
 class _Question(Call):
     """The shortest there is, to tell what a round trip takes."""
 
-    def prepared(self, calls: Repositories, *_: object) -> Callable[[], None]:
+    def bound(self, calls: Repositories, *_: object) -> Callable[[], None]:
         """Give what sends it."""
         return partial(check_connection, calls.users._db)
 

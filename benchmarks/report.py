@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from benchmarks.comparison import BY_HAND, DIRECT, OURS, geometric_mean
+from benchmarks.fill import SCALES
 
 MEASURED = Path(__file__).with_name("measured.json")
 README = Path(__file__).with_name("README.md")
@@ -135,6 +136,8 @@ def read(path: Path) -> tuple[str, dict[str, Any], str]:
 def main(file: Path) -> None:
     """Take over the figures of a run: FILE is the measured.json that it wrote."""
     text, figures, readme = read(file)
+    if figures["doses"] < SCALES["small"]:
+        raise click.ClickException(f"{file} is of a run with fewer doses than --scale small has")
     MEASURED.write_text(text)
     README.write_text(readme)
     written = [MEASURED, README, *pictures(figures, IMAGES)]

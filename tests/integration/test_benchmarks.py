@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 from click.testing import CliRunner
 
-from benchmarks import feed, latency, memory, report, upcoming
+from benchmarks import bulk, feed, growth, latency, memory, report, upcoming
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
+from benchmarks.fill import filled
 from homethrive_db import Repositories, create_db
 from tests.repositories import by_name
 
@@ -63,6 +64,32 @@ def test_every_public_method_is_measured_or_left_out_for_a_reason():
     measured = {call.name.partition(",")[0] for call in CALLS}
     assert measured | LEFT_OUT.keys() == methods
     assert not measured & LEFT_OUT.keys()
+
+
+def test_few_doses_are_no_figures_for_the_readme(tmp_path):
+    few = json.loads(report.MEASURED.read_text()) | {"doses": 3_000}
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    refused = CliRunner().invoke(report.main, [str(tmp_path / "few.json")])
+    assert refused.exit_code == 1
+    assert "fewer doses than --scale small has" in refused.output
+
+
+def test_a_large_database_is_measured_beside_a_small_one(monkeypatch):
+    monkeypatch.setattr(growth, "SMALL", "tiny")
+    done = CliRunner().invoke(growth.main, ["--scale", "tiny", "--rounds", "1"])
+    assert done.exit_code == 0, done.output
+    for call in (*CALLS, growth.COPIED):
+        assert call.name in done.output
+    assert "geometric mean" in done.output
+
+
+def test_writes_of_many_rows_are_measured_beside_other_ways(monkeypatch):
+    monkeypatch.setattr(bulk, "DOSES", 50)
+    with filled("tiny") as (db, households):
+        assert bulk.compare_creations(db, households, 2) > 0
+        rates, share = bulk.compare_marks(db, households, 2)
+    assert len(rates) == 3
+    assert share > 0
 
 
 def test_memory_is_measured_of_processes_that_end_well():

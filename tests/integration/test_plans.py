@@ -39,8 +39,8 @@ BUFFERS_A_CALL = 60
 class Refused(Call):
     """Makes twice what is legal once."""
 
-    def prepared(self, *arguments):
-        call = super().prepared(*arguments)
+    def bound(self, *arguments):
+        call = super().bound(*arguments)
 
         def twice():
             call()
@@ -53,9 +53,9 @@ class Refused(Call):
 class NewProfile(Call):
     """Makes the profile of somebody who has none."""
 
-    def prepared(self, calls, *arguments):
+    def bound(self, calls, *arguments):
         calls.users.upsert("somebody new")
-        return super().prepared(calls, *arguments)
+        return super().bound(calls, *arguments)
 
 
 CHANGES = ("update_status", "approve_request", "accept_invite", "revoke")
