@@ -182,16 +182,18 @@ class MedicationRepository:
         values = _new(
             user_id, recipient_id, validation.made(medication, NewMedication, "medication")
         )
-        first, *others = portions(
-            self._db, _CREATE_WITH_SCHEDULES, new, lambda one: schedule_input.weigh((None, one))
+        first = next(
+            portions(
+                self._db, _CREATE_WITH_SCHEDULES, new, lambda one: schedule_input.weigh((None, one))
+            )
         )
+        others = new[len(first) :]
         if not others:
             return self._create_with(values, first)
         with self._db.atomic():
             created = self._create_with(values, first)
-            for portion in others:
-                pairs = [(created.medication.id, one) for one in portion]
-                created.schedules.extend(create_schedules(self._db, user_id, pairs))
+            pairs = [(created.medication.id, one) for one in others]
+            created.schedules.extend(create_schedules(self._db, user_id, pairs))
         return created
 
     def _create_with(

@@ -106,7 +106,24 @@ _CREATE_MANY = _create_many()
 def create_schedules(
     db: Database, user_id: str, schedules: Sequence[tuple[UUID, NewSchedule]]
 ) -> list[MedicationSchedule]:
-    """Create schedules, at least one, each with its medication's id: all or nothing."""
+    """Create schedules, at least one, each with its medication's id: all or nothing.
+
+    Behind a proxy many are several statements, in one transaction.
+    """
+    first, *others = portions(db, _CREATE_MANY, schedules, schedule_input.weigh)
+    if not others:
+        return _create_portion(db, user_id, first)
+    with db.atomic():
+        return [
+            schedule
+            for portion in (first, *others)
+            for schedule in _create_portion(db, user_id, portion)
+        ]
+
+
+def _create_portion(
+    db: Database, user_id: str, schedules: Sequence[tuple[UUID, NewSchedule]]
+) -> list[MedicationSchedule]:
     created = db.all(
         _CREATE_MANY,
         MedicationSchedule.from_row,
@@ -193,15 +210,7 @@ class ScheduleRepository:
         ]
         if not pairs:
             return []
-        first, *others = portions(self._db, _CREATE_MANY, pairs, schedule_input.weigh)
-        if not others:
-            return create_schedules(self._db, checked_user_id, first)
-        with self._db.atomic():
-            return [
-                schedule
-                for portion in (first, *others)
-                for schedule in create_schedules(self._db, checked_user_id, portion)
-            ]
+        return create_schedules(self._db, checked_user_id, pairs)
 
     def update(
         self, user_id: str, schedule_id: UUID | str, **changes: Unpack[ScheduleChanges]
