@@ -18,6 +18,10 @@ _ARRAY = re.compile(r"CAST\(%\((?P<name>\w+)\)s AS \w+\[\]\)")
 _BATCH_LENGTH = 8_000
 """Of an array's text, some two hundred ids: to plan for so many pays for itself."""
 
+# Else PostgreSQL plans the first five executions anew, and goes on where it takes those for cheaper
+# by more than planning takes, which it underrates.
+_KEEP_PLANS = "SET plan_cache_mode = force_generic_plan"
+
 # 0A000: "cached plan must not change result type", after a change of the schema.
 # 26000: somebody sent DEALLOCATE or DISCARD.
 OUTDATED_STATES = frozenset({"0A000", "26000"})
@@ -48,7 +52,7 @@ class PreparedText:
 
     def prepare_and_execute(self, name: str) -> str:
         """Write what prepares it as *name*, and executes it."""
-        return f"PREPARE {name} AS {self.body}; {self.execute(name)}"
+        return f"PREPARE {name} AS {self.body}; {_KEEP_PLANS}; {self.execute(name)}"
 
     @classmethod
     def of(cls, sql: str, before: str = "") -> PreparedText:

@@ -72,6 +72,23 @@ def test_doses_are_listed_and_settled_by_prepared_statements(db, sent):
     assert {*sent} == {"BEGIN", "PREPARE", "EXECUTE", "COMMIT"}
 
 
+def test_a_plan_is_kept_from_the_first_use_on(db):
+    """Also for a schedule without doses, of which planning anew would know."""
+    factory = Factory(Repositories(db))
+    for _ in range(20):
+        factory.dose_taken()
+    none, user_id = factory.schedule(), "user_1"
+    with db.connection_context():
+        db.execute_sql("ANALYZE")
+        for _ in range(7):
+            Repositories(db).doses_taken.taken_map(user_id, [none.id], NOON, NOON + DAY)
+        kept, anew = db.execute_sql(
+            "SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements"
+        ).fetchone()
+    assert kept > 27
+    assert anew == 0
+
+
 def test_a_batch_of_many_is_planned_for_how_many_they_are(db, sent):
     """A prepared statement takes an array for short: with 5,000 doses it took six times as long."""
     repositories = Repositories(db)
