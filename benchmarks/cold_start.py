@@ -106,7 +106,8 @@ def main(rounds: int) -> None:
 
 def show(times: dict[str, list[tuple[float, float]]]) -> None:
     """Print a line for each contender, and what became of what is wanted."""
-    print(f"{'milliseconds':28}{'imports':>10}{'first query':>14}{'over psycopg2':>16}")
+    print("milliseconds, medians of the rounds; over psycopg2: of what it was in each round")
+    print(f"{'':28}{'imports':>10}{'first query':>14}{'over psycopg2':>16}")
     reached = False
     for name, one in times.items():
         imported = statistics.median(taken for taken, _ in one) * 1e3
