@@ -89,13 +89,15 @@ class Database(TransactionalPool):
             return run(statement, parameters)
         for may_be_repeated in (statement.is_idempotent, False):
             try:
-                self.connect()
-                return run(statement, parameters)
-            except UnavailableError as error:
-                if error.code != CONNECTION_LOST or not may_be_repeated:
+                try:
+                    self.connect()
+                    return run(statement, parameters)
+                finally:
+                    self.close()
+            except BaseException as error:
+                self.close()  # that may have been interrupted
+                if not (may_be_repeated and _is_loss(error)):
                     raise
-            finally:
-                self.close()
         raise AssertionError("the second attempt returns or raises")
 
     def _fetch_observed(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
@@ -161,6 +163,10 @@ class Database(TransactionalPool):
                 retryable=True,
             ) from error
         return True
+
+
+def _is_loss(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) and error.code == CONNECTION_LOST
 
 
 def _broken_row() -> ConflictError:

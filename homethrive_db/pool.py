@@ -80,6 +80,10 @@ class Pool(PooledPostgresqlDatabase):
         if state.transactions:
             raise peewee.OperationalError("Attempting to close database while transaction is open.")
         if state.closed:
+            leaked = self._slots.own()
+            if leaked is not None:  # it was interrupted as it took that one, or returned it
+                self._drop(leaked, "leaked")
+                self._slots.give_up(leaked)
             return False
         slot = state.slot
         state.reset()

@@ -75,7 +75,7 @@ class Slots:
         self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
         self._came_free = threading.Condition(self._lock)
         self._idle: list[Slot] = []
-        self._held: set[Slot] = set()
+        self._held: dict[threading.Thread | None, Slot] = {}  # a thread has one at most
         self._waiting = 0
         self._wait_seconds = 0.0
 
@@ -94,15 +94,15 @@ class Slots:
                 slot = self._wait(owner, timeout)
             slot.owner = owner
             slot.taken_at = time.monotonic()
-            self._held.add(slot)
+            self._held[owner] = slot
             return slot
 
     def give_back(self, slot: Slot) -> bool:
         """Return a slot with its connection; False where it is not one of these any more."""
         with self._lock:
-            if slot not in self._held:
+            # In one step: a signal's handler that takes one gives this one up.
+            if self._held.pop(slot.owner, None) is not slot:
                 return False
-            self._held.remove(slot)
             slot.owner = None
             self._idle.append(slot)
             if self._waiting:
@@ -112,29 +112,33 @@ class Slots:
     def give_up(self, slot: Slot) -> None:
         """Return the place of a slot whose connection is gone."""
         with self._lock:
-            self._held.discard(slot)
+            self._held.pop(slot.owner, None)
             if self._waiting:
                 self._came_free.notify()
+
+    def own(self) -> Slot | None:
+        """Give the slot that this thread has taken; None where it has none."""
+        return self._held.get(threading.current_thread())
 
     def clear(self, *, held: bool) -> tuple[list[Slot], list[Slot]]:
         """Forget the idle slots, the *held* ones too if so told; give both, to be closed."""
         with self._lock:
             idle, self._idle = self._idle, []
-            taken: set[Slot] = set()
+            taken: dict[threading.Thread | None, Slot] = {}
             if held:
-                taken, self._held = self._held, set()
+                taken, self._held = self._held, {}
             self._came_free.notify_all()
-            return idle, list(taken)
+            return idle, list(taken.values())
 
     def held(self) -> list[Slot]:
         """List the slots that somebody has taken."""
         with self._lock:
-            return list(self._held)
+            return list(self._held.values())
 
     def adopt(self, slot: Slot) -> None:
         """Count a slot that this thread holds already."""
         slot.owner = threading.current_thread()
-        self._held.add(slot)
+        self._held[slot.owner] = slot
 
     def counts(self) -> SlotCounts:
         """Count."""
@@ -143,19 +147,20 @@ class Slots:
 
     def everything(self) -> Iterable[Slot]:
         """List every slot without the lock, for a process that has just been forked."""
-        return [*self._idle, *self._held]
+        return [*self._idle, *self._held.values()]
 
     def _find(self, owner: threading.Thread) -> Slot | None:
+        own = self._held.pop(owner, None)
+        if own is not None:
+            return _successor(own)
         if self._idle:
             return self._idle.pop()
         if len(self._held) < self.size:
             return Slot()
-        for slot in self._held:
-            if slot.owner is None or slot.owner is owner or not slot.owner.is_alive():
-                self._held.remove(slot)
-                successor = Slot()
-                successor.leftover = slot.connection
-                return successor
+        for slot in self._held.values():
+            if slot.owner is None or not slot.owner.is_alive():
+                del self._held[slot.owner]
+                return _successor(slot)
         return None
 
     def _wait(self, owner: threading.Thread, timeout: float) -> Slot:
@@ -177,7 +182,7 @@ class Slots:
     def _timed_out(self, timeout: float) -> PoolTimeoutError:
         now = time.monotonic()
         holders = ", ".join(
-            slot.holder(now) for slot in sorted(self._held, key=lambda slot: slot.taken_at)
+            slot.holder(now) for slot in sorted(self._held.values(), key=lambda slot: slot.taken_at)
         )
         return PoolTimeoutError(
             f"no connection came free in {timeout:g} s: all {self.size} of the pool are in use, "
@@ -185,3 +190,10 @@ class Slots:
             details={"max_connections": self.size},
             retryable=True,
         )
+
+
+def _successor(slot: Slot) -> Slot:
+    """Make the slot that takes the place of one whose connection nobody will return."""
+    successor = Slot()
+    successor.leftover = slot.connection
+    return successor

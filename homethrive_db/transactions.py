@@ -43,11 +43,15 @@ class TransactionalPool(Pool):
             yield
             return
         try:
-            self.connect()
-            self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
-            yield
-        finally:
-            self.close()
+            try:
+                self.connect()
+                self._state.ctx.append(self)  # so that Peewee's own blocks inside leave it open
+                yield
+            finally:
+                self.close()
+        except BaseException:
+            self.close()  # that may have been interrupted
+            raise
 
     def __enter__(self) -> Self:
         """Open a transaction until ``__exit__``: ``with db:`` is ``with db.atomic():``."""

@@ -46,12 +46,11 @@ def main(url):
                     pass
         except Interrupt:
             pass
-        db.close()
+        assert db.is_closed()
     done.set()
     other.join()
     assert wrong == []
-    taken = [db._slots.take(0) for _ in range(2)]
-    assert len({id(slot) for slot in taken}) == 2
+    assert db.stats().in_use == 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import math
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from inspect import CO_GENERATOR
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import peewee
 import pytest
 
 import homethrive_db
+from homethrive_db import Database, NotFoundError, Repositories
 from tests.process import unmeasured
 
 TRACED = (homethrive_db.__path__[0], peewee.__file__)
@@ -22,28 +24,34 @@ class Interrupt(BaseException):
 
 
 @contextmanager
-def at_line(number, act):
-    """Call *act* before the line of that *number* that the block runs; gives how often."""
-    before, lines, called = sys.gettrace(), count(1), []
+def at_step(number, act):
+    """Call *act* at the step of that *number* where Python runs handlers; gives how often.
 
-    def trace(frame, event, _):
-        if event == "line" and next(lines) == number:
-            sys.settrace(None)
+    It does so as a function begins, and behind one written in C; not between any two lines: none
+    comes between the last line of a ``with`` and the end of it. Generators are left out as they
+    begin or go on: what a profile function raises there ends them without their ``finally``.
+    """
+    before, steps, called = sys.getprofile(), count(1), []
+
+    def profile(frame, event, _):
+        code = frame.f_code
+        is_step = event == "c_return" or (event == "call" and not code.co_flags & CO_GENERATOR)
+        if is_step and code.co_filename.startswith(TRACED) and next(steps) == number:
+            sys.setprofile(None)
             called.append(number)
             act()
-        return trace
 
-    sys.settrace(lambda frame, *_: trace if frame.f_code.co_filename.startswith(TRACED) else None)
+    sys.setprofile(profile)
     try:
         yield called
     finally:
-        sys.settrace(before)
+        sys.setprofile(before)
 
 
-def each_line(block, act, see):
-    """Call *block* again and again, *act* at another line of it each time, and *see* after it."""
+def each_step(block, act, see):
+    """Call *block* again and again, *act* at another step of it each time, and *see* after it."""
     for number in count(1):
-        with at_line(number, act) as called:
+        with at_step(number, act) as called:
             block()
         if not called:
             return
@@ -69,7 +77,7 @@ def test_a_handler_may_use_the_pool_wherever_it_comes(url, make_db, kind, second
         assert db.stats().in_use == 0
         assert len(set(map(id, db._slots._idle))) == db.stats().idle <= 2
 
-    assert list(each_line(block, handle, see))
+    assert list(each_step(block, handle, see))
 
 
 def be_interrupted():
@@ -92,11 +100,37 @@ def test_after_an_interrupt_the_next_transaction_is_written(url, make_db, writte
 
     if is_held:
         db.connect()
-    done = list(each_line(block, be_interrupted, lambda number: write(f"after {number}")))
+    done = list(each_step(block, be_interrupted, lambda number: write(f"after {number}")))
     rows = written()
     halves = [rows.count(f"interrupted, half {half}") for half in ("1", "2")]
     assert halves[0] == halves[1] < len(done)
     assert len(rows) == sum(halves) + 2 * len(done)
+
+
+def succeed(repositories):
+    repositories.users.upsert("user_1")
+
+
+def fail(repositories):
+    repositories.care_recipients.find_or_create_own_profile("nobody", "Nobody")
+
+
+@pytest.mark.parametrize("kind", [nullcontext, Database.connection_context, Database.atomic])
+@pytest.mark.parametrize("work", [succeed, fail])
+def test_who_is_interrupted_keeps_no_slot(url, make_db, kind, work):
+    """In a call of its own, or a block, wherever it came: there is no next call to find it."""
+    db = make_db(url, max_connections=2, pool_timeout=1)
+    repositories = Repositories(db)
+
+    def block():
+        with suppress(Interrupt, NotFoundError), kind(db):
+            work(repositories)
+
+    def see(_):
+        assert (db.is_closed(), db.stats().in_use) == (True, 0)
+
+    block()  # compiles the statement
+    assert list(each_step(block, be_interrupted, see))
 
 
 def test_who_is_interrupted_returns_no_slot_of_anothers(url, make_db):
@@ -122,14 +156,14 @@ def test_who_is_interrupted_returns_no_slot_of_anothers(url, make_db):
     holder = threading.Thread(target=hold)
     holder.start()
     taken.wait()
-    assert list(each_line(block, be_interrupted, see))
+    assert list(each_step(block, be_interrupted, see))
     done.set()
     holder.join()
 
 
 def test_a_slot_whose_taker_was_interrupted_is_found_again(url, make_db):
     """By KeyboardInterrupt, just before it knew of it, or just before it had returned it."""
-    db = make_db(url, max_connections=1, pool_timeout=1)
+    db = make_db(url, max_connections=2, pool_timeout=1)
     db._slots.take(1)
     with db.connection_context():
         assert db.execute_sql("SELECT 1").fetchone() == (1,)
