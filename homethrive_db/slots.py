@@ -112,7 +112,8 @@ class Slots:
     def give_up(self, slot: Slot) -> None:
         """Return the place of a slot whose connection is gone."""
         with self._lock:
-            self._held.pop(slot.owner, None)
+            if self._held.get(slot.owner) is slot:  # a signal's handler may have taken another
+                del self._held[slot.owner]
             if self._waiting:
                 self._came_free.notify()
 
