@@ -4,6 +4,8 @@ The same job as the repositories': the access rule, outcomes, entities. No input
 error translated. It runs on the connection that it is given, and reads values as psycopg2 does.
 """
 
+import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -318,6 +320,7 @@ class Medications(_Calls):
         )
 
     def create_with_schedules(self, user_id, recipient_id, medication, schedules):
+        ids = [uuid4() for _ in schedules]
         self._cursor.execute(
             _CREATE_WITH_SCHEDULES,
             {
@@ -325,13 +328,22 @@ class Medications(_Calls):
                 "recipient_id": recipient_id,
                 "name": medication.name,
                 "instructions": medication.instructions,
-                **_arrays(schedules),
+                "schedules": _rows(ids, schedules, [None] * len(ids)),
             },
         )
-        rows = self._cursor.fetchall()
-        return MedicationWithSchedules(
-            Medication(*rows[0][:8]), [MedicationSchedule.from_row(*row[8:]) for row in rows]
+        medication_id, now = self._cursor.fetchone()
+        created = Medication(
+            medication_id,
+            recipient_id,
+            medication.name,
+            medication.instructions,
+            is_active=True,
+            inactive_at=None,
+            created_at=now,
+            updated_at=now,
         )
+        stored = _stored(ids, [medication_id for _ in ids], schedules, now)
+        return MedicationWithSchedules(created, stored)
 
     def update(self, user_id, medication_id, *, name):
         return self._one(
@@ -362,15 +374,41 @@ class Medications(_Calls):
         )
 
 
-def _arrays(schedules):
-    return {
-        "ids": [uuid4() for _ in schedules],
-        "recurrences": [one.recurrence for one in schedules],
-        "times": [f"{one.time_of_day:%H:%M}" for one in schedules],
-        "starts": [one.start_date for one in schedules],
-        "ends": [one.end_date for one in schedules],
-        "notes": [one.dosage_notes for one in schedules],
-    }
+def _rows(ids, schedules, medication_ids):
+    rows = [
+        {
+            "id": id,
+            "medication_id": medication_id,
+            "recurrence": one.recurrence,
+            "time_of_day": f"{one.time_of_day:%H:%M}",
+            "start_date": one.start_date,
+            "end_date": one.end_date,
+            "dosage_notes": one.dosage_notes,
+        }
+        for id, medication_id, one in zip(ids, medication_ids, schedules, strict=True)
+    ]
+    return json.dumps(rows, default=str)
+
+
+def _stored(ids, medication_ids, schedules, created_at):
+    return [
+        MedicationSchedule(
+            id,
+            medication_id,
+            one.recurrence,
+            one.time_of_day,
+            one.timezone,
+            one.days_of_week,
+            one.start_date,
+            one.end_date,
+            one.dosage_notes,
+            created_at + timedelta(microseconds=position),
+            created_at,
+        )
+        for position, (id, medication_id, one) in enumerate(
+            zip(ids, medication_ids, schedules, strict=True), 1
+        )
+    ]
 
 
 _M, _S = _MEDICATION.format("m."), _SCHEDULE.format("s.")
@@ -386,16 +424,17 @@ _NEW_MEDICATION = f"""INSERT INTO medications AS m
     SELECT r.id, %(name)s, %(instructions)s, %(user_id)s FROM care_recipients r
     WHERE r.id = %(recipient_id)s AND {_IS_REACHED} RETURNING {_M}"""
 _CREATE_MEDICATION = _NEW_MEDICATION
-_NEW_SCHEDULES = """unnest(%(ids)s::uuid[], %(recurrences)s::recurrence_type_enum[],
-    %(times)s::text[], %(starts)s::date[], %(ends)s::date[], %(notes)s::text[]) WITH ORDINALITY
-    AS n (id, recurrence, time_of_day, start_date, end_date, dosage_notes, position)"""
+_NEW_SCHEDULES = """ROWS FROM (json_to_recordset(%(schedules)s::json) AS (id uuid,
+    medication_id uuid, recurrence recurrence_type_enum, time_of_day text, start_date date,
+    end_date date, dosage_notes text)) WITH ORDINALITY
+    AS n (id, medication_id, recurrence, time_of_day, start_date, end_date, dosage_notes, position)
+    """
 _INSERT_SCHEDULES = """INSERT INTO medication_schedules AS s (id, medication_id, recurrence,
     time_of_day, start_date, end_date, dosage_notes, created_by_user_id, created_at, updated_at)"""
-_CREATE_WITH_SCHEDULES = f"""WITH m AS ({_NEW_MEDICATION}), s AS ({_INSERT_SCHEDULES}
+_CREATE_WITH_SCHEDULES = f"""WITH m AS ({_NEW_MEDICATION}) {_INSERT_SCHEDULES}
     SELECT n.id, m.id, n.recurrence, n.time_of_day, n.start_date, n.end_date, n.dosage_notes,
         %(user_id)s, now() + n.position * interval '1 microsecond', now()
-    FROM m, {_NEW_SCHEDULES} RETURNING {_S})
-    SELECT {_M}, {_S} FROM m, s ORDER BY s.created_at"""
+    FROM m, {_NEW_SCHEDULES} RETURNING s.medication_id, now()"""
 _UPDATE_MEDICATION = f"""UPDATE medications m SET {{0}}, updated_at = now()
     WHERE m.id = %(medication_id)s AND {_REACHES.format("m.recipient_id")} RETURNING {_M}"""
 
@@ -431,13 +470,13 @@ class Schedules(_Calls):
 
     def create_many(self, user_id, schedules):
         pairs = [(key, one) for key, new in schedules.items() for one in new]
-        return self._all(
+        medication_ids, new = zip(*pairs, strict=True)
+        ids = [uuid4() for _ in pairs]
+        self._cursor.execute(
             _CREATE_SCHEDULES,
-            MedicationSchedule.from_row,
-            user_id=user_id,
-            medications=[key for key, _ in pairs],
-            **_arrays([one for _, one in pairs]),
+            {"user_id": user_id, "schedules": _rows(ids, new, medication_ids)},
         )
+        return _stored(ids, medication_ids, new, self._cursor.fetchone()[0])
 
     def update(self, user_id, schedule_id, *, dosage_notes):
         return self._one(
@@ -466,17 +505,13 @@ _LIST_BY_MEDICATION = f"""SELECT {_S} FROM medication_schedules s WHERE s.medica
 _LIST_BY_RECIPIENT = f"SELECT {_S} FROM {_OF_RECIPIENT} ORDER BY s.created_at, s.id"
 _PAGE_SCHEDULES = f"""SELECT {_S} FROM {_OF_RECIPIENT}
     AND {_AFTER.format("s.created_at", "s.id")}"""
-_CREATE_SCHEDULES = f"""WITH wanted AS MATERIALIZED (SELECT w.medication_id, n.* FROM
-        unnest(%(medications)s::uuid[]) WITH ORDINALITY AS w (medication_id, number)
-        JOIN {_NEW_SCHEDULES} ON n.position = w.number),
-    reached AS (SELECT m.id FROM medications m
-        WHERE m.id IN (SELECT medication_id FROM wanted) AND {_REACHES.format("m.recipient_id")}),
-    s AS ({_INSERT_SCHEDULES} SELECT n.id, n.medication_id, n.recurrence, n.time_of_day,
+_CREATE_SCHEDULES = f"""WITH n AS MATERIALIZED (SELECT * FROM {_NEW_SCHEDULES})
+    {_INSERT_SCHEDULES} SELECT n.id, n.medication_id, n.recurrence, n.time_of_day,
         n.start_date, n.end_date, n.dosage_notes, %(user_id)s,
-        now() + n.position * interval '1 microsecond', now() FROM wanted n
-        WHERE NOT EXISTS (SELECT FROM wanted WHERE medication_id NOT IN (SELECT id FROM reached))
-        RETURNING {_S})
-    SELECT {_S} FROM s ORDER BY s.created_at"""
+        now() + n.position * interval '1 microsecond', now() FROM n
+        WHERE NOT EXISTS (SELECT FROM (SELECT DISTINCT medication_id FROM n) AS w
+            WHERE NOT coalesce({_REACHES.format(_RECIPIENT.format("w.medication_id"))}, false))
+        RETURNING now()"""
 _UPDATE_SCHEDULE = f"""UPDATE medication_schedules s SET dosage_notes = %(dosage_notes)s,
     updated_at = now() WHERE s.id = %(schedule_id)s AND {_REACHES_SCHEDULE} RETURNING {_S}"""
 _ENDS = f"""SELECT s.end_date, coalesce(s.timezone, r.timezone), now()

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, Unpack
 from uuid import UUID
 
-from peewee import SQL, Select, fn
+from peewee import SQL, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -69,12 +69,13 @@ _CREATE = statement(_INSERTED)
 
 
 def _create_with_schedules() -> Statement:
-    """Insert a medication, and its schedules where that went in; gives what ``_CREATE`` gives."""
+    """Insert a medication, and its schedules where that went in.
+
+    Gives what ``_CREATE`` gives, once for each schedule.
+    """
     medication = _INSERTED.cte("medication")
-    rows = schedule_input.ROWS
-    created = schedule_input.insertion(rows, medication.c.id, medication).cte("created")
-    query = Select((medication,), (medication.c.id, medication.c.created_at))
-    return statement(query.with_cte(medication, rows, created))
+    created = schedule_input.insertion(medication.c.id, medication)
+    return statement(created.with_cte(medication, schedule_input.ROWS))
 
 
 _CREATE_WITH_SCHEDULES = _create_with_schedules()
@@ -182,11 +183,7 @@ class MedicationRepository:
         values = _new(
             user_id, recipient_id, validation.made(medication, NewMedication, "medication")
         )
-        first = next(
-            portions(
-                self._db, _CREATE_WITH_SCHEDULES, new, lambda one: schedule_input.weigh((None, one))
-            )
-        )
+        first = next(portions(self._db, _CREATE_WITH_SCHEDULES, new, schedule_input.weigh))
         others = new[len(first) :]
         if not others:
             return self._create_with(values, first)
@@ -202,7 +199,8 @@ class MedicationRepository:
         ids = new_ids(len(schedules))
         rows = schedule_input.parameters(ids, schedules)
         medication = self._insert(_CREATE_WITH_SCHEDULES, {**new, **rows})
-        stored = schedule_input.stored(ids, schedules, medication)
+        medication_ids = [medication.id] * len(ids)
+        stored = schedule_input.stored(ids, schedules, medication_ids, medication.created_at)
         return MedicationWithSchedules(medication, stored)
 
     def _insert(self, insertion: Statement, new: Mapping[str, Any]) -> Medication:

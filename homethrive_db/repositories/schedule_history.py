@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
-from uuid import uuid4
 
 from peewee import Expression, Select, fn
 
@@ -16,6 +15,7 @@ from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
 from homethrive_db.statements import Statement, array, columns, param, statement
+from homethrive_db.value_types import new_ids
 
 _TABLE = models.MedicationSchedule
 
@@ -67,14 +67,8 @@ def _revise() -> Statement:
         .returning(_TABLE.medication)
         .cte("ended")
     )
-    rows = schedule_input.ROWS
-    created = (
-        schedule_input.insertion(rows, ended.c.medication_id, ended)
-        .returning(*columns(_TABLE, MedicationSchedule))
-        .cte("created")
-    )
-    query = Select((created,), columns(created, MedicationSchedule))
-    return statement(query.with_cte(rows, ended, created))
+    created = schedule_input.insertion(ended.c.medication_id, ended)
+    return statement(created.with_cte(schedule_input.ROWS, ended))
 
 
 def _is_among(at: Any, instants: str) -> Any:
@@ -105,21 +99,23 @@ def revise(
         _check(old, effective, local_days.today(zone, now))
         if does_run_out:
             raise last_active(key)
-        created = db.first(
+        ids, new = new_ids(1), [_successor(old, effective, changes)]
+        created = db.rows(
             _REVISE,
-            MedicationSchedule.from_row,
-            **schedule_input.parameters([uuid4()], [_successor(old, effective, changes)]),
-            **key,
-            last_day=effective - timedelta(days=1),
-            **_records_since(effective, old, zone),
+            {
+                **schedule_input.parameters(ids, new),
+                **key,
+                "last_day": effective - timedelta(days=1),
+                **_records_since(effective, old, zone),
+            },
         )
-        if created is None:
+        if not created:
             raise ConflictError(
                 "a dose of that day, or of a later one, is taken or skipped already",
                 "DOSES_RECORDED",
                 {"schedule_id": old.id},
             )
-        return created
+        return schedule_input.stored(ids, new, [old.medication_id], created[0][1])[0]
 
 
 def _check(old: MedicationSchedule, effective: date, today: date) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Unpack
 from uuid import UUID
 
-from peewee import Select, fn
+from peewee import SQL, Select, fn
 
 from homethrive_db import models, validation
 from homethrive_db.database import Database
@@ -31,7 +31,7 @@ from homethrive_db.repositories.access import (
 from homethrive_db.repositories.pages import page, read_pages
 from homethrive_db.repositories.schedule_changes import change
 from homethrive_db.repositories.schedule_history import revise
-from homethrive_db.statements import Statement, array, columns, param, portions, statement
+from homethrive_db.statements import Statement, columns, param, portions, statement
 from homethrive_db.value_types import new_ids
 
 _TABLE = models.MedicationSchedule
@@ -78,26 +78,12 @@ _ENDS = statement(
 
 def _create_many() -> Statement:
     """Insert all schedules, or none where one of their medications is not reached."""
-    rows = schedule_input.ROWS_OF_MANY
-    wanted = Select((rows,), (rows.c.medication_id,))
-    reached = (
-        models.Medication.select(models.Medication.id)
-        .where(
-            models.Medication.id.in_(wanted),
-            reaches(param("user_id"), models.Medication.recipient),
-        )
-        .cte("reached")
-    )
-    all_reached = ~fn.EXISTS(
-        wanted.where(rows.c.medication_id.not_in(Select((reached,), (reached.c.id,))))
-    )
-    created = (
-        schedule_input.insertion(rows, rows.c.medication_id, condition=all_reached)
-        .returning(*_SCHEDULE)
-        .cte("created")
-    )
-    query = Select((created,), columns(created, MedicationSchedule))
-    return statement(query.with_cte(rows, reached, created).order_by(created.c.created_at))
+    rows = schedule_input.ROWS
+    medication = Select((rows,), (rows.c.medication_id,)).distinct().alias("medication")
+    is_reached = reaches(param("user_id"), recipient_of(medication.c.medication_id))
+    unreached = Select((medication,), (SQL("true"),)).where(~fn.COALESCE(is_reached, SQL("false")))
+    created = schedule_input.insertion(rows.c.medication_id, condition=~fn.EXISTS(unreached))
+    return statement(created.with_cte(rows))
 
 
 _CREATE_MANY = _create_many()
@@ -110,7 +96,9 @@ def create_schedules(
 
     Behind a proxy many are several statements, in one transaction.
     """
-    first, *others = portions(db, _CREATE_MANY, schedules, schedule_input.weigh)
+    first, *others = portions(
+        db, _CREATE_MANY, schedules, lambda pair: schedule_input.weigh(pair[1])
+    )
     if not others:
         return _create_portion(db, user_id, first)
     with db.atomic():
@@ -124,18 +112,13 @@ def create_schedules(
 def _create_portion(
     db: Database, user_id: str, schedules: Sequence[tuple[UUID, NewSchedule]]
 ) -> list[MedicationSchedule]:
-    created = db.all(
-        _CREATE_MANY,
-        MedicationSchedule.from_row,
-        user_id=user_id,
-        medication_id=array(medication_id for medication_id, _ in schedules),
-        **schedule_input.parameters(
-            new_ids(len(schedules)), [schedule for _, schedule in schedules]
-        ),
-    )
+    ids = new_ids(len(schedules))
+    medication_ids, new = zip(*schedules, strict=True)
+    values = schedule_input.parameters(ids, new, medication_ids)
+    created = db.rows(_CREATE_MANY, {"user_id": user_id, **values})
     if not created:
         raise NotFoundError("no such medication", "MEDICATION_NOT_FOUND")
-    return created
+    return schedule_input.stored(ids, new, medication_ids, created[0][1])
 
 
 class ScheduleRepository:

@@ -11,15 +11,24 @@ from peewee import SQL, Select, Value, fn
 
 from homethrive_db import create_db
 from homethrive_db.models import User
-from homethrive_db.statements import array, input_rows, param, statement
+from homethrive_db.statements import array, input_rows, json_rows, json_text, param, statement
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+SMALL = st.integers(-(2**15), 2**15 - 1)
 
 ROWS = input_rows("input", value="text", number="smallint")
 ECHO_ROWS = statement(
     Select((ROWS,), (ROWS.c.position, ROWS.c.value, ROWS.c.number))
     .order_by(ROWS.c.position)
     .with_cte(ROWS)
+)
+
+JSON_ROWS = json_rows("objects", value="text", numbers="smallint[]")
+ECHO_JSON_ROWS = statement(
+    Select((JSON_ROWS,), (JSON_ROWS.c.position, JSON_ROWS.c.value, JSON_ROWS.c.numbers))
+    .order_by(JSON_ROWS.c.position)
+    .with_cte(JSON_ROWS)
 )
 
 ONES = {number: statement(Select((), (number,))) for number in (1, 2)}
@@ -36,7 +45,7 @@ def db(homethrive_worker_db):
         yield homethrive_worker_db
 
 
-@given(st.lists(st.tuples(st.none() | STORABLE, st.none() | st.integers(-(2**15), 2**15 - 1))))
+@given(st.lists(st.tuples(st.none() | STORABLE, st.none() | SMALL)))
 @example([("NULL", None), (None, 1), ("", 2), (" ", 3), ('a"b', 4), ("\\", 5), ("{a,b}", 6)])
 @example([("',--", 1), ("%s %(value)s %%", 2), ("new\nline\t\r", 3), ("ü李💊\u202e", 4)])
 def test_an_array_arrives_as_it_was_sent(db, rows):
@@ -44,6 +53,18 @@ def test_an_array_arrives_as_it_was_sent(db, rows):
     values, numbers = [value for value, _ in rows], [number for _, number in rows]
     sent = {"value": array(values), "number": array(numbers)}
     assert db.all(ECHO_ROWS, as_it_is, **sent) == [
+        (position, *row) for position, row in enumerate(rows, 1)
+    ]
+
+
+@given(st.lists(st.tuples(st.none() | STORABLE, st.none() | st.lists(SMALL))))
+@example([("null", None), (None, [1]), ("", []), ('a"b', [2]), ("\\", [3]), ("{a:[b]}", [4])])
+@example(
+    [("',--", [1]), ("%s %(objects)s %%", [2]), ("new\nline\t\r\x1f", [3]), ("ü李💊\u202e", [])]
+)
+def test_rows_of_json_arrive_as_they_were_sent(db, rows):
+    sent = json_text({"value": value, "numbers": numbers} for value, numbers in rows)
+    assert db.all(ECHO_JSON_ROWS, as_it_is, objects=sent) == [
         (position, *row) for position, row in enumerate(rows, 1)
     ]
 

@@ -2,10 +2,20 @@
 
 import pytest
 from peewee import SQL, Select, fn
+from psycopg2.extensions import adapt
 
 from homethrive_db import models
 from homethrive_db.entities import User
-from homethrive_db.statements import array, columns, input_rows, param, statement
+from homethrive_db.statements import (
+    array,
+    columns,
+    input_rows,
+    json_bytes,
+    json_rows,
+    json_text,
+    param,
+    statement,
+)
 
 
 def test_parameters_are_named_and_constants_are_written_out():
@@ -51,6 +61,22 @@ def test_input_rows_are_numbered():
     sql = statement(Select((rows,), (rows.c.position,)).with_cte(rows)).compiled()
     assert 'WITH "input" ("name", "position") AS MATERIALIZED' in sql
     assert "unnest(CAST(%(name)s AS text[])) WITH ORDINALITY" in sql
+
+
+def test_rows_of_json_are_numbered_and_named_as_their_parameter():
+    rows = json_rows("input", name="text", days="smallint[]")
+    sql = statement(Select((rows,), (rows.c.position,)).with_cte(rows)).compiled()
+    assert 'WITH "input" ("name", "days", "position") AS MATERIALIZED' in sql
+    source = "json_to_recordset(CAST(%(input)s AS json)) AS (name text, days smallint[])"
+    assert f"ROWS FROM ({source}) WITH ORDINALITY" in sql
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", 'a "b" \\ \n', "ü💊"])
+def test_the_bytes_of_a_row_of_json_are_those_that_it_takes_once_quoted(text):
+    quoted = adapt(json_text([{"name": text}]))
+    quoted.encoding = "utf8"
+    without_brackets = len(quoted.getquoted()) - len(" E'[]'")
+    assert without_brackets <= json_bytes({"name": text}) <= without_brackets + 4
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,10 @@ def test_every_field_is_stored(schedules, medication, homethrive_factory):
         dosage_notes="½ tablet",
     )
     (made,) = schedules.create_many("user_1", {medication.id: [new]})
+    stored = schedules.find_by_id("user_1", made.id)
+    assert stored == made
     for name in new.__dataclass_fields__:
-        assert getattr(made, name) == getattr(new, name)
+        assert getattr(stored, name) == getattr(new, name)
 
 
 def test_one_medication_out_of_reach_means_none_at_all(schedules, medication, homethrive_factory):
