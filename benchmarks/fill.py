@@ -140,7 +140,11 @@ def read_whole(db: Database, *, quiet: bool = False) -> None:
         for table in bar:
             with suppress(IntegrityError):
                 db.execute_sql(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")  # noqa: S608
-            db.execute_sql(f"VACUUM (DISABLE_PAGE_SKIPPING, INDEX_CLEANUP ON, PARALLEL 0) {table}")
+            db.execute_sql(f"VACUUM ({_WHOLE}) {table}")
+
+
+# Without BUFFER_USAGE_LIMIT 0 it keeps but 2 MB of what it reads.
+_WHOLE = "DISABLE_PAGE_SKIPPING, INDEX_CLEANUP ON, PARALLEL 0, BUFFER_USAGE_LIMIT 0"
 
 
 def _progress(label: str, quiet: bool, steps: Any = None, length: int | None = None) -> Any:
