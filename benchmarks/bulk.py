@@ -27,9 +27,11 @@ from benchmarks.by_hand import (
 from benchmarks.calls import NEW, NOW, reports
 from benchmarks.fill import Households, filled
 from benchmarks.latency import ROUND_TRIP, slowed
+from benchmarks.plain_peewee import PlainPeewee
 from homethrive_db import Database, NewMedication, OutcomeStatus, Repositories
 
 DOSES = 5_000
+ASPIRIN = NewMedication("Aspirin")
 
 # As ``BEGIN`` and ``COMMIT``, with as many messages, inside a transaction that is rolled back.
 _BEGIN, _COMMIT = "SAVEPOINT one", "RELEASE SAVEPOINT one"
@@ -95,8 +97,8 @@ def five_statements(connection: Any, households: Households, number: int) -> Non
         cursor.execute(_COMMIT)
 
 
-def five_messages(connection: Any, households: Households, number: int) -> None:
-    """Create them with as few statements as a transaction needs: BEGIN, three, and COMMIT."""
+def three_statements(connection: Any, households: Households, number: int) -> None:
+    """Create them with the fewest statements there can be between BEGIN and COMMIT, three."""
     user_id, recipient_id = households.caregiver(number), households.recipient(number)
     values = {"user_id": user_id, "recipient_id": recipient_id}
     with connection.cursor() as cursor:
@@ -112,24 +114,29 @@ def five_messages(connection: Any, households: Households, number: int) -> None:
         cursor.execute(_COMMIT)
 
 
-def compare_creations(db: Database, households: Households, rounds: int) -> tuple[float, float]:
-    """Give how often ``create_with_schedules`` fits into five statements, and five messages."""
+def compare_creations(db: Database, households: Households, rounds: int) -> dict[str, float]:
+    """Give how often ``create_with_schedules`` fits into other transactions that do the same."""
     with db.connection_context():
         connection = db.connection()
-        medications, aspirin = Repositories(db).medications, NewMedication("Aspirin")
+        peewee = PlainPeewee(connection)
 
-        def one_statement(number: int) -> None:
-            medications.create_with_schedules(
-                households.caregiver(number),
-                households.recipient(number),
-                aspirin,
-                NEW,
+        def call(calls: Any, number: int) -> None:
+            calls.medications.create_with_schedules(
+                households.caregiver(number), households.recipient(number), ASPIRIN, NEW
             )
 
-        others = [partial(way, connection, households) for way in (five_statements, five_messages)]
-        ours, *theirs = by_turns(connection, [one_statement, *others], rounds)
-    statements, messages = (ratio(times, ours) for times in theirs)
-    return statements, messages
+        def by_peewee(number: int) -> None:
+            with peewee.around():
+                call(peewee, number)
+
+        others = {
+            "Peewee's transaction": by_peewee,
+            "psycopg2's of five statements": partial(five_statements, connection, households),
+            "psycopg2's of three statements": partial(three_statements, connection, households),
+        }
+        ways = [partial(call, Repositories(db)), *others.values()]
+        ours, *theirs = by_turns(connection, ways, rounds)
+    return {name: ratio(times, ours) for name, times in zip(others, theirs, strict=True)}
 
 
 def copied(households: Households, first: int, count: int) -> str:
@@ -184,16 +191,15 @@ def main(prepared: bool) -> None:
     with filled("small", prepared=prepared) as (db, households), processors_awake():
         for way in (0, 0.0005, ROUND_TRIP):
             with slowed(db, way) if way else nullcontext(db) as reached:
-                statements, messages = compare_creations(reached, households, 100)
+                ratios = compare_creations(reached, households, 100)
             where = f"{way * 1e3:.1f} ms a round trip" if way else "over a socket"
-            print(
-                f"create_with_schedules, {where}: {statements:.2f} times as fast as five statements"
-                f" between BEGIN and COMMIT, {messages:.2f} as three"
-            )
+            print(f"create_with_schedules, {where}: how many times as fast as")
+            for name, times in ratios.items():
+                print(f"    {name:32}{times:10.2f}")
         rates, share = compare_marks(db, households, 15)
         print(f"mark_taken_many: {share:.2f} of COPY's rate ({DOSES:,} doses of many users)")
         for name, rate in zip(("mark_taken_many", "COPY", "psycopg2 by hand"), rates, strict=True):
-            print(f"    {name:20}{rate:10,.0f} doses a second")
+            print(f"    {name:32}{rate:10,.0f} doses a second")
 
 
 if __name__ == "__main__":

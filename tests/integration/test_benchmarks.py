@@ -86,7 +86,7 @@ def test_a_large_database_is_measured_beside_a_small_one(monkeypatch):
 def test_writes_of_many_rows_are_measured_beside_other_ways(monkeypatch):
     monkeypatch.setattr(bulk, "DOSES", 50)
     with filled("tiny") as (db, households):
-        assert min(bulk.compare_creations(db, households, 2)) > 0
+        assert min(bulk.compare_creations(db, households, 2).values()) > 0
         rates, share = bulk.compare_marks(db, households, 2)
     assert len(rates) == 3
     assert share > 0
