@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 from peewee import DatabaseProxy
 
@@ -108,6 +109,8 @@ class Database(TransactionalPool):
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
         """Execute as psycopg2 does: no log sees the values. In one piece: that takes 2 % less."""
+        if UUID in map(type, values.values()):
+            values = {name: _as_text(value) for name, value in values.items()}
         sql = ""
         try:
             state = self._state
@@ -163,6 +166,11 @@ class Database(TransactionalPool):
                 retryable=True,
             ) from error
         return True
+
+
+def _as_text(value: object) -> object:
+    """Write an id as its digits: psycopg2 takes twice as long for one, in Python."""
+    return f"{value.int:032x}" if type(value) is UUID else value
 
 
 def _is_loss(error: BaseException) -> bool:

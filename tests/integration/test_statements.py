@@ -2,6 +2,7 @@
 
 import pickle
 from datetime import UTC, datetime
+from uuid import UUID
 
 import psycopg2.extensions
 import pytest
@@ -167,3 +168,15 @@ def test_ids_and_instants_come_back_as_they_were_sent(db, one, several, at):
     got, _, instant, *_ = rows[0]
     assert (hash(got), repr(got), pickle.loads(pickle.dumps(got))) == (hash(one), repr(one), one)
     assert instant.tzinfo is UTC
+
+
+class OwnUUID(UUID):
+    pass
+
+
+@given(st.uuids())
+@example(UUID(int=0))
+def test_an_id_arrives_as_it_was_sent(db, id):
+    echo = statement(Select((), (param("id", "uuid"),)))
+    for sent in (id, OwnUUID(int=id.int), str(id)):
+        assert db.first(echo, as_it_is, id=sent) == (id,)
