@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PATIENCE = 10.0
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def server_folder() -> Iterator[str]:
-    """Make a folder; at the end its server ``data`` is stopped, and it is gone, SIGTERM or not."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Make a folder; at the end its server ``data`` is stopped, and it is gone, signal or not."""
+    before = {one: signal.getsignal(one) for one in _ENDINGS}
+    for one, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(one, lambda number, _frame: sys.exit(128 + number))
     try:
         with tempfile.TemporaryDirectory(prefix="homethrive-bench-") as folder:
             try:
@@ -25,7 +29,8 @@ def server_folder() -> Iterator[str]:
             finally:
                 _stop(Path(folder, "data", "postmaster.pid"))
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _stop(pid_file: Path) -> None:

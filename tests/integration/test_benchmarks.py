@@ -1,11 +1,16 @@
 """The benchmarks run, and their contenders answer the same."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from inspect import getmembers, ismethod
 from xml.etree import ElementTree
 
+import pytest
 from click.testing import CliRunner
+from psutil import Process
 
 from benchmarks import bulk, feed, growth, latency, memory, report, upcoming
 from benchmarks.__main__ import _others, main
@@ -72,6 +77,24 @@ def test_few_doses_are_no_figures_for_the_readme(tmp_path):
     refused = CliRunner().invoke(report.main, [str(tmp_path / "few.json")])
     assert refused.exit_code == 1
     assert "fewer doses than --scale small has" in refused.output
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGHUP, 129)])
+def test_an_ended_benchmark_leaves_no_server(number, status, tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "--scale", "tiny", "--out", str(tmp_path)]
+    folders = tmp_path / "temporary"
+    folders.mkdir(mode=0o777)
+    with subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(folders)}, stdout=subprocess.PIPE, text=True
+    ) as benchmark:
+        next(line for line in benchmark.stdout if "all answer the same" in line)
+        (pid_file,) = folders.glob("*/data/postmaster.pid")
+        server = Process(int(pid_file.read_text().split()[0]))
+        benchmark.send_signal(number)
+        benchmark.communicate()
+    assert benchmark.returncode == status
+    assert list(folders.iterdir()) == []
+    server.wait(timeout=10)
 
 
 def test_a_large_database_is_measured_beside_a_small_one(monkeypatch):
