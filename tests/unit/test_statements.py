@@ -2,7 +2,6 @@
 
 import pytest
 from peewee import SQL, Select, fn
-from psycopg2.extensions import adapt
 
 from homethrive_db import models
 from homethrive_db.entities import User
@@ -71,12 +70,10 @@ def test_rows_of_json_are_numbered_and_named_as_their_parameter():
     assert f"ROWS FROM ({source}) WITH ORDINALITY" in sql
 
 
-@pytest.mark.parametrize("text", ["plain", "it's", 'a "b" \\ \n', "ü💊"])
+@pytest.mark.parametrize("text", ["plain", "it's", 'a "b" \\ \n\x1f', "ü💊"])
 def test_the_bytes_of_a_row_of_json_are_those_that_it_takes_once_quoted(text):
-    quoted = adapt(json_text([{"name": text}]))
-    quoted.encoding = "utf8"
-    without_brackets = len(quoted.getquoted()) - len(" E'[]'")
-    assert without_brackets <= json_bytes({"name": text}) <= without_brackets + 4
+    quoted = json_text([{"name": text}]).replace("\\", "\\\\").replace("'", "''")
+    assert json_bytes({"name": text}) == len(quoted.encode()) - len("[]") + len(",")
 
 
 @pytest.mark.parametrize(
