@@ -79,12 +79,12 @@ def test_nothing_that_pins_goes_over_the_wire(proxy, proxy_url, make_db):
     assert PROXY_BYTES * 0.8 < longest <= 16_384
 
 
-@pytest.mark.parametrize("notes", ["", AWKWARD * 31])
+@pytest.mark.parametrize("notes", ["", AWKWARD * 31, "\x1f" * 252])
 def test_schedules_in_large_numbers_are_all_or_nothing(proxy, proxy_url, make_db, notes):
     repositories = Repositories(make_db(proxy_url, proxy=True))
     profile = Factory(repositories).own_profile(Factory(repositories).user("user_1"))
     new = [
-        NewSchedule("daily", time(8), DUE.date(), dosage_notes=notes + str(number))
+        NewSchedule("weekly", time(8), DUE.date(), range(1, 8), dosage_notes=f"{notes}{number}")
         for number in range(300)
     ]
     created = repositories.medications.create_with_schedules(
