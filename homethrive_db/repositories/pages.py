@@ -18,7 +18,7 @@ from homethrive_db.statements import param
 
 T = TypeVar("T")
 
-_BEFORE_ALL = ("-infinity", str(UUID(int=0)))  # text is bound in a third of the time
+_BEFORE_ALL = ("-infinity", UUID(int=0))
 
 
 def page(query: Any, at: Field, id: Field) -> Any:
@@ -45,7 +45,7 @@ def read_pages(
 
 def _read_pages(
     read: Callable[..., list[T]],
-    key: tuple[object, object],
+    key: tuple[object, UUID],
     size: int,
     key_of: Callable[[T], tuple[datetime, UUID]],
 ) -> Iterator[T]:
