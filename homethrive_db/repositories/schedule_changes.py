@@ -20,9 +20,8 @@ from homethrive_db import models, validation
 from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError
-from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.access import reached_schedule, with_reached_recipient
-from homethrive_db.statements import Statement, columns, param, statement
+from homethrive_db.statements import Statement, array, columns, param, statement
 
 _TABLE = models.MedicationSchedule
 _SCHEDULE = columns(_TABLE, MedicationSchedule)
@@ -98,7 +97,8 @@ def change(
     if "time_of_day" in checked:
         values["time_of_day"] = f"{checked['time_of_day']:%H:%M}"
     if "days_of_week" in checked:
-        values["days_of_week"] = schedule_input.days_literal(checked["days_of_week"])
+        days = checked["days_of_week"]
+        values["days_of_week"] = None if days is None else array(days)
     does_end = checked.get("end_date") is not None
     rows = db.rows(_update(frozenset(checked), does_end, is_end), values)
     if not rows:

@@ -15,7 +15,7 @@ from peewee import CTE, SQL, ColumnBase, Expression, Select, fn
 
 from homethrive_db import models
 from homethrive_db.entities import MedicationSchedule, NewSchedule
-from homethrive_db.statements import array, json_bytes, json_rows, json_text, param
+from homethrive_db.statements import json_bytes, json_rows, json_text, param
 
 ROWS = json_rows(
     "schedules",
@@ -115,8 +115,3 @@ def _row(id: UUID, medication_id: UUID | None, new: NewSchedule) -> dict[str, ob
         "end_date": new.end_date and str(new.end_date),
         "dosage_notes": new.dosage_notes,
     }
-
-
-def days_literal(days: tuple[int, ...] | None) -> str | None:
-    """Write days as PostgreSQL reads a smallint array."""
-    return None if days is None else array(days)
