@@ -6,13 +6,13 @@ import threading
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import psycopg2
 
 from homethrive_db.cancel import request_cancel
 from homethrive_db.deadlines import CANCEL_SECONDS, cut
-from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
+from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError, is_interrupted
 
 
 class Call:
@@ -47,16 +47,18 @@ class Call:
         if self.overdue == began_at:
             self.refuse()
 
-    def refuse(self) -> NoReturn:
+    def refuse(self) -> None:
         """Raise UnavailableError for a statement that was found to take too long.
 
-        The connection is closed: a cancel request under way could hit its next statement.
+        Unless an interrupt came meanwhile, which goes on. The connection is closed: a cancel
+        request under way could hit its next statement.
         """
         with self._ends, suppress(psycopg2.Error):
             self._connection.close()
-        raise UnavailableError(
-            "no answer came within the database's call_timeout", DEADLINE_EXCEEDED
-        )
+        if not is_interrupted():
+            raise UnavailableError(
+                "no answer came within the database's call_timeout", DEADLINE_EXCEEDED
+            )
 
     def look(self, seconds: float, now: float) -> float:
         """End a statement that has been under way for *seconds*; say when to look again."""

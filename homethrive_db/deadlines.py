@@ -22,7 +22,7 @@ import psycopg2
 
 from homethrive_db import validation
 from homethrive_db.cancel import request_cancel
-from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
+from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError, is_interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +76,13 @@ class Deadline:
     def watching(self, connection: Any) -> Iterator[None]:
         """Watch over what *connection* does in the block.
 
-        Raises UnavailableError where it is too late, before or after.
+        Raises UnavailableError where it is too late, before or after; an interrupt goes on.
         """
         self.begin(connection)
         try:
             yield
         finally:
-            if self.end():
+            if self.end() and not is_interrupted():
                 raise exceeded(nothing_written=False)
 
     def begin(self, connection: Any) -> None:

@@ -1,9 +1,12 @@
 """Signals, whose handlers run anywhere between two steps of the thread that they interrupt."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, nullcontext, suppress
 from inspect import CO_GENERATOR
 from itertools import count
@@ -14,7 +17,11 @@ import pytest
 
 import homethrive_db
 from homethrive_db import Database, NotFoundError, Repositories
+from tests.faults.conftest import DATABASE
 from tests.process import unmeasured
+from tests.waiting import wait_until
+
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 TRACED = (homethrive_db.__path__[0], peewee.__file__)
 
@@ -197,3 +204,33 @@ def test_a_handler_of_a_signal_may_use_the_pool_that_it_interrupts(url, make_db)
         assert db.stats().idle == 1
         db.close_all()
     assert db.stats().idle == 0
+
+
+def overdue_call(db):
+    (slot,) = db._slots.held()
+    return lambda: slot.call.look(0, time.monotonic())
+
+
+def passed_deadline(db):
+    return db._deadlines.current._cancel
+
+
+@pytest.mark.parametrize("block", [Database.connection_context, Database.atomic])
+@pytest.mark.parametrize("limit", [overdue_call, passed_deadline])
+def test_an_interrupt_is_not_lost_where_its_call_takes_too_long(server, url, make_db, block, limit):
+    """It comes to Python when the statement has ended, which an error tells of then, too."""
+    db = make_db(url)
+    deadline = db.deadline(60) if limit is passed_deadline else nullcontext()
+
+    def interrupt_and_end(end):
+        wait_until(lambda: server.execute(WAITING, DATABASE))
+        os.kill(os.getpid(), signal.SIGINT)
+        end()
+
+    with server.locked("users", DATABASE), pytest.raises(KeyboardInterrupt), deadline, block(db):
+        ending = threading.Thread(target=interrupt_and_end, args=[limit(db)])
+        ending.start()
+        Repositories(db).users.upsert("user_1")
+    ending.join()
+    assert db.stats().in_use == 0
+    assert Repositories(db).users.find_by_clerk_user_id("user_1") is None
