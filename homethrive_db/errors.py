@@ -134,6 +134,8 @@ _USER_FOREIGN_KEY = "_users_clerk_user_id_fk"
 
 # Class 22 (a value PostgreSQL cannot take) and a statement excerpt quote values in their messages.
 _DATA_EXCEPTION = "22"
+# Not null, check, and what is too long for an index.
+_REFUSED_VALUES = frozenset({"23502", "23514", "54000"})
 
 # What ends a transaction without a trace of it: a new attempt may be made.
 _ROLLED_BACK = {"40001": "SERIALIZATION_FAILURE", "40P01": "DEADLOCK"}
@@ -235,7 +237,7 @@ def _of_statement(
         return NotFoundError("what it refers to is not there", details=details)
     if state == "23505":
         return ConflictError(f"already there (unique {constraint})", details=details)
-    if state in {"23502", "23514"} or state.startswith(_DATA_EXCEPTION):
+    if state in _REFUSED_VALUES or state.startswith(_DATA_EXCEPTION):
         return ValidationError(
             f"the database refuses the value ({constraint or state})", details=details
         )

@@ -1,8 +1,11 @@
 """Users: created and updated by one statement, onboarded once and again."""
 
+import random
+import string
+
 import pytest
 
-from homethrive_db import NotFoundError
+from homethrive_db import NotFoundError, ValidationError
 
 ONBOARDING = {
     "display_name": "Ana",
@@ -74,3 +77,13 @@ def test_onboarding_and_roles_of_an_absent_user_are_refused(users):
         with pytest.raises(NotFoundError) as caught:
             call()
         assert caught.value.code == "USER_NOT_FOUND"
+
+
+@pytest.mark.parametrize("field", ["clerk_user_id", "email"])
+def test_text_that_no_index_holds_is_refused_as_a_value(users, field):
+    """PostgreSQL compresses it first, so that no length says which: random text is not shorter."""
+    too_long = "".join(random.Random(0).choices(string.ascii_letters, k=10_000))
+    with pytest.raises(ValidationError) as caught:
+        users.upsert(**{"clerk_user_id": "user_1", field: too_long})
+    assert caught.value.details["sqlstate"] == "54000"
+    assert too_long not in str(caught.value)
