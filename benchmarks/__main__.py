@@ -97,7 +97,7 @@ def _others(connection: object) -> Iterator[Contender]:
     """Give the other contenders, but for those that are not installed."""
     for module, name in (
         ("plain_peewee", "PlainPeewee"),
-        ("sqlalchemy_orm", "SqlAlchemy"),
+        ("sqlalchemy_orm", "SQLAlchemy"),
         ("django_orm", "Django"),
     ):
         try:

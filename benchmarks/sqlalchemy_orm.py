@@ -132,7 +132,7 @@ def reached_by(user_id):
     )
 
 
-class SqlAlchemy:
+class SQLAlchemy:
     """All calls, on one connection."""
 
     name = "SQLAlchemy"

@@ -53,7 +53,7 @@ def test_a_contender_that_is_not_installed_is_left_out_and_named(monkeypatch, ca
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     monkeypatch.delitem(sys.modules, "benchmarks.sqlalchemy_orm", raising=False)
     assert [one.name for one in _others(None)] == ["Peewee", "Django"]
-    assert "SqlAlchemy is left out: sqlalchemy is not installed (extra bench)" in (
+    assert "SQLAlchemy is left out: sqlalchemy is not installed (extra bench)" in (
         capsys.readouterr().out
     )
 
