@@ -230,7 +230,7 @@ def test_an_interrupt_is_not_lost_where_its_call_takes_too_long(server, url, mak
     with server.locked("users", DATABASE), pytest.raises(KeyboardInterrupt), deadline, block(db):
         ending = threading.Thread(target=interrupt_and_end, args=[limit(db)])
         ending.start()
-        Repositories(db).users.upsert("user_1")
+        Repositories(db).users.upsert("interrupted")
     ending.join()
     assert db.stats().in_use == 0
-    assert Repositories(db).users.find_by_clerk_user_id("user_1") is None
+    assert Repositories(db).users.find_by_clerk_user_id("interrupted") is None
