@@ -1,11 +1,11 @@
 """The benchmarks run, and their contenders answer the same."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from inspect import getmembers, ismethod
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -18,7 +18,10 @@ from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
 from benchmarks.fill import filled
 from homethrive_db import Repositories, create_db
+from tests.process import unmeasured
 from tests.repositories import by_name
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_all_contenders_answer_the_same_and_what_they_take_is_written(tmp_path, monkeypatch):
@@ -84,9 +87,8 @@ def test_an_ended_benchmark_leaves_no_server(number, status, tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--scale", "tiny", "--out", str(tmp_path)]
     folders = tmp_path / "temporary"
     folders.mkdir(mode=0o777)
-    with subprocess.Popen(
-        command, env={**os.environ, "TMPDIR": str(folders)}, stdout=subprocess.PIPE, text=True
-    ) as benchmark:
+    environment = {**unmeasured(), "TMPDIR": str(folders), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as benchmark:
         next(line for line in benchmark.stdout if "all answer the same" in line)
         (pid_file,) = folders.glob("*/data/postmaster.pid")
         server = Process(int(pid_file.read_text().split()[0]))
