@@ -11,8 +11,8 @@ from typing import Any
 import psycopg2
 
 from homethrive_db.cancel import request_cancel
-from homethrive_db.deadlines import CANCEL_SECONDS, cut
-from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError, is_interrupted
+from homethrive_db.deadlines import CANCEL_SECONDS, cut, is_interrupted
+from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
 
 
 class Call:

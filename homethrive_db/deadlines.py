@@ -10,6 +10,7 @@ import heapq
 import logging
 import math
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import psycopg2
 
 from homethrive_db import validation
 from homethrive_db.cancel import request_cancel
-from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError, is_interrupted
+from homethrive_db.errors import DEADLINE_EXCEEDED, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +150,12 @@ class Deadlines(threading.local):
 def exceeded(*, nothing_written: bool = True) -> UnavailableError:
     """Make the error of a deadline that has passed."""
     return UnavailableError("the deadline has passed", DEADLINE_EXCEEDED, retryable=nothing_written)
+
+
+def is_interrupted() -> bool:
+    """Say whether an interrupt is being handled: no error may take its place."""
+    handled = sys.exception()
+    return handled is not None and not isinstance(handled, Exception)
 
 
 def cut(connection: Any) -> None:

@@ -6,7 +6,6 @@ language). https://www.postgresql.org/docs/current/errcodes-appendix.html lists 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
@@ -303,9 +302,3 @@ class Translation:
             raise ours from None
         finally:
             ours.__context__ = None
-
-
-def is_interrupted() -> bool:
-    """Say whether an interrupt is being handled: no error may take its place."""
-    handled = sys.exception()
-    return handled is not None and not isinstance(handled, Exception)

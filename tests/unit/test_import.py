@@ -90,7 +90,7 @@ def defined_in(module):
 def test_what_these_modules_make_for_users_is_public(name):
     """All but what only the package's own modules need."""
     internal = {
-        "errors": {"Translation", "is_interrupted", "quotes_values", "sqlstate", "translate"},
+        "errors": {"Translation", "quotes_values", "sqlstate", "translate"},
         "settings": {"EmbeddedLocation", "connection_parameters", "describe", "embedded_location",
                      "is_embedded", "with_verified_tls"},
         "database": {"database_of"},
