@@ -49,18 +49,19 @@ _UPDATE_ROLES = statement(
 @cache
 def _upsert(fields: frozenset[str]) -> Statement:
     """Insert a user, or set *fields* and no others of the one that is there."""
+    passed = [getattr(models.User, field) for field in sorted(fields)]
     return statement(
         models.User.insert(
             {
                 models.User.clerk_user_id: param("clerk_user_id"),
                 models.User.created_at: fn.statement_timestamp(),
                 models.User.updated_at: fn.statement_timestamp(),
-                **{getattr(models.User, field): param(field) for field in fields},
+                **{field: param(field.name) for field in passed},
             }
         )
         .on_conflict(
             conflict_target=[models.User.clerk_user_id],
-            preserve=[models.User.updated_at, *(getattr(models.User, field) for field in fields)],
+            preserve=[models.User.updated_at, *passed],
         )
         .returning(*_USER),
         is_idempotent=True,
@@ -82,9 +83,10 @@ class UserRepository:
 
         One atomic statement, safe to repeat. Raises ValidationError.
         """
-        checked = validation.changes(validation.USER_PROFILE, profile)
-        values = {"clerk_user_id": _checked(clerk_user_id), **checked}
-        (row,) = self._db.rows(_upsert(frozenset(checked)), values)
+        values = validation.changes(validation.USER_PROFILE, profile)
+        upsert = _upsert(frozenset(values))
+        values["clerk_user_id"] = _checked(clerk_user_id)
+        (row,) = self._db.rows(upsert, values)
         return User(*row)
 
     def complete_onboarding(

@@ -1,5 +1,9 @@
 """Statements are compiled once, and bound by name."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from peewee import SQL, Select, fn
 
@@ -48,6 +52,25 @@ def test_a_statement_is_compiled_on_first_use_and_never_again():
     assert Counted.compiled == 0
     assert declared.compiled() is declared.compiled()
     assert Counted.compiled == 1
+
+
+def test_fields_that_are_passed_make_the_same_statement_in_every_process():
+    """pg_stat_statements counts by the text, and sets have an order of their own in each."""
+    compiled = """
+from homethrive_db import validation
+from homethrive_db.repositories import care_recipients, medications, schedule_changes, users
+print(users._upsert(frozenset(validation.USER_PROFILE)).compiled())
+print(care_recipients._update(frozenset(validation.CARE_RECIPIENT)).compiled())
+print(medications._update(frozenset(validation.MEDICATION)).compiled())
+print(schedule_changes._update(frozenset(validation.SCHEDULE), True, False).compiled())
+"""
+    texts = {
+        subprocess.check_output(
+            [sys.executable, "-c", compiled], env={**os.environ, "PYTHONHASHSEED": seed}
+        )
+        for seed in "1234"
+    }
+    assert len(texts) == 1
 
 
 def test_columns_stand_in_the_order_of_the_entity():
