@@ -86,8 +86,10 @@ class Database(TransactionalPool):
         lost outside of any block, a statement that is idempotent is run once more. Raises the
         errors of ``homethrive_db.errors`` in place of the driver's.
         """
-        if UUID in map(type, parameters.values()):
-            parameters = {name: _as_text(value) for name, value in parameters.items()}
+        for value in parameters.values():
+            if type(value) is UUID:
+                parameters = {name: _as_text(value) for name, value in parameters.items()}
+                break
         run = self._fetch if self._observer is None else self._fetch_observed
         if not self._state.closed:
             return run(statement, parameters)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from homethrive_db.enums import Recurrence
@@ -49,48 +50,48 @@ _ABBREVIATIONS = {
 }
 
 
-def text(value: object, field: str, *, minimum: int = 0, maximum: int | None = None) -> str:
+def text(value: object, field: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> str:
     """Check text that PostgreSQL can store, *minimum* to *maximum* characters long."""
     if not isinstance(value, str):
         raise ValidationError.of(field, f"text expected, {type(value).__name__} came")
     if not value.isprintable() and _UNSTORABLE.search(value):  # the one is quicker to say
         raise ValidationError.of(field, "text must hold no NUL and no lone surrogate")
-    if len(value) < minimum or (maximum is not None and len(value) > maximum):
-        bounds = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+    if not minimum <= len(value) <= maximum:
+        bounds = f"{minimum} or more" if maximum == sys.maxsize else f"{minimum} to {maximum}"
         raise ValidationError.of(field, f"{bounds} characters expected, {len(value)} came")
     return str.__str__(value)
 
 
-def user_id(value: object, field: str = "user_id") -> str:
-    """Check the id of a user, as Clerk gives it."""
-    if type(value) is str and value and value.isprintable():  # as nearly every one is
-        return value
-    return text(value, field, minimum=1)
+class TextRule(Protocol):
+    """The check of a text, whose field is mostly called the same."""
+
+    def __call__(self, value: object, field: str = ...) -> str:
+        """Check *value*, which is that of *field*."""
 
 
-def display_name(value: object, field: str = "display_name") -> str:
-    """Check the name a person is shown by: 1 to 100 characters."""
-    return text(value, field, minimum=1, maximum=NAME_LENGTH)
+def _text_rule(name: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> TextRule:
+    """Make the check of a field called *name*, in one step for what nearly every value is."""
+
+    def check(value: object, field: str = name) -> str:
+        if type(value) is str and minimum <= len(value) <= maximum and value.isprintable():
+            return value
+        return text(value, field, minimum=minimum, maximum=maximum)
+
+    return check
 
 
-def medication_name(value: object, field: str = "name") -> str:
-    """Check the name of a medication: 1 to 100 characters."""
-    return text(value, field, minimum=1, maximum=NAME_LENGTH)
-
-
-def instructions(value: object, field: str = "instructions") -> str:
-    """Check the instructions for a medication: up to 500 characters."""
-    return text(value, field, maximum=INSTRUCTIONS_LENGTH)
-
-
-def dosage_notes(value: object, field: str = "dosage_notes") -> str:
-    """Check the notes on a dosage: up to 255 characters."""
-    return text(value, field, maximum=DOSAGE_NOTES_LENGTH)
-
-
-def skip_reason(value: object, field: str = "reason") -> str:
-    """Check why a dose was skipped: up to 255 characters."""
-    return text(value, field, maximum=SKIP_REASON_LENGTH)
+user_id = _text_rule("user_id", minimum=1)
+"""Check the id of a user, as Clerk gives it."""
+display_name = _text_rule("display_name", minimum=1, maximum=NAME_LENGTH)
+"""Check the name a person is shown by: 1 to 100 characters."""
+medication_name = _text_rule("name", minimum=1, maximum=NAME_LENGTH)
+"""Check the name of a medication: 1 to 100 characters."""
+instructions = _text_rule("instructions", maximum=INSTRUCTIONS_LENGTH)
+"""Check the instructions for a medication: up to 500 characters."""
+dosage_notes = _text_rule("dosage_notes", maximum=DOSAGE_NOTES_LENGTH)
+"""Check the notes on a dosage: up to 255 characters."""
+skip_reason = _text_rule("reason", maximum=SKIP_REASON_LENGTH)
+"""Check why a dose was skipped: up to 255 characters."""
 
 
 def reminder_kind(value: object, field: str = "kind") -> str:

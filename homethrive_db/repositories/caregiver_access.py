@@ -133,10 +133,10 @@ class CaregiverAccessRepository:
 
         Raises ConflictError (``AMBIGUOUS_EMAIL``) where two users have the address.
         """
-        found = self._db.all(_FIND_USER_BY_EMAIL, UserLookup, email=validation.text(email, "email"))
+        found = self._db.rows(_FIND_USER_BY_EMAIL, {"email": validation.text(email, "email")})
         if len(found) > 1:
             raise ConflictError("more than one user has this email address", "AMBIGUOUS_EMAIL")
-        return found[0] if found else None
+        return UserLookup(*found[0]) if found else None
 
     def find_by_id(self, access_id: UUID | str) -> CaregiverAccess | None:
         """Find an access."""
@@ -161,11 +161,9 @@ class CaregiverAccessRepository:
 
     def approved_recipient_user_ids(self, caregiver_user_id: str) -> list[str]:
         """List the users whose care the caregiver has an approved access to, oldest first."""
-        return self._db.all(
-            _APPROVED_RECIPIENTS,
-            str,
-            caregiver_user_id=validation.user_id(caregiver_user_id, "caregiver_user_id"),
-        )
+        checked = validation.user_id(caregiver_user_id, "caregiver_user_id")
+        rows = self._db.rows(_APPROVED_RECIPIENTS, {"caregiver_user_id": checked})
+        return [user_id for (user_id,) in rows]
 
     def list_caregivers_for_recipient(
         self, recipient_user_id: str
