@@ -26,7 +26,7 @@ from benchmarks.by_hand import (
 )
 from benchmarks.calls import NEW, NOW, reports
 from benchmarks.fill import Households, filled
-from benchmarks.latency import ROUND_TRIP, slowed
+from benchmarks.latency import ROUND_TRIP, SlowWay
 from benchmarks.plain_peewee import PlainPeewee
 from homethrive_db import Database, NewMedication, OutcomeStatus, Repositories
 
@@ -190,7 +190,7 @@ def main(prepared: bool) -> None:
     """Print the ratios."""
     with filled("small", prepared=prepared) as (db, households), processors_awake():
         for way in (0, 0.0005, ROUND_TRIP):
-            with slowed(db, way) if way else nullcontext(db) as reached:
+            with SlowWay(db, way).database() if way else nullcontext(db) as reached:
                 ratios = compare_creations(reached, households, 100)
             where = f"{way * 1e3:.1f} ms a round trip" if way else "over a socket"
             print(f"create_with_schedules, {where}: how many times as fast as")

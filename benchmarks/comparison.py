@@ -153,7 +153,7 @@ def measure(
     for call in CALLS:
         times: dict[str, list[float]] = {one.name: [] for one in contenders}
         number = 0
-        count = min(repeats, 2) if call.is_long else repeats
+        count = min(repeats, 4) if call.is_long else repeats
         for turn in range(rounds + 1):  # the first warms up
             # Shuffled, so that nobody follows the same one each time, who leaves caches cold.
             for contender in order.sample(contenders, len(contenders)):

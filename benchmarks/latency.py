@@ -4,6 +4,7 @@ python -m benchmarks.latency
 """
 
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,23 +15,38 @@ from typing import Any
 import click
 
 from benchmarks.calls import CALLS, Call, given
-from benchmarks.comparison import undone
+from benchmarks.comparison import time_call
 from benchmarks.fill import Households, filled
 from homethrive_db import Database, Repositories, check_connection, create_db
 
 ROUND_TRIP = 0.002
-ROUNDS = 15
+ROUNDS = 9
+REPEATS = 4
 
 
 class SlowWay:
-    """A TCP port from which what is sent reaches a server half a round trip later."""
+    """A TCP port from which what is sent reaches a database's server half a round trip later.
 
-    def __init__(self, connect: Callable[[], socket.socket], round_trip: float) -> None:
-        self._connect = connect
-        self._one_way = round_trip / 2
+    How long that takes may be changed at any time, by ``round_trip``, in seconds.
+    """
+
+    def __init__(self, near: Database, round_trip: float = ROUND_TRIP) -> None:
+        self.round_trip = round_trip
+        self._near = near
+        self._server = near.connect_params | _address(near)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """Give the same database in the same mode, at the other end."""
+        port = self._listener.getsockname()[1]
+        parameters = {**self._server, "host": "127.0.0.1", "port": port, "sslmode": "disable"}
+        far = create_db("postgresql://", prepared=self._near.options.prepared, **parameters)
+        try:
+            yield far
+        finally:
+            far.close_all()
 
     def _accept(self) -> None:
         while True:
@@ -40,36 +56,23 @@ class SlowWay:
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=ends, daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        host, port = self._server["host"], self._server["port"]
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        reached = socket.socket(socket.AF_UNIX)
+        reached.connect(f"{host}/.s.PGSQL.{port}")
+        return reached
+
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 20):
-                time.sleep(self._one_way)
+                time.sleep(self.round_trip / 2)
                 with suppress(BlockingIOError):  # the rest of it has come meanwhile
                     while more := source.recv(1 << 20, socket.MSG_DONTWAIT):
                         data += more
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
-
-
-@contextmanager
-def slowed(near: Database, round_trip: float = ROUND_TRIP) -> Iterator[Database]:
-    """Give the same database in the same mode, a slow way off."""
-    server = near.connect_params | _address(near)
-
-    def connect() -> socket.socket:
-        if server["host"].startswith("/"):
-            reached = socket.socket(socket.AF_UNIX)
-            reached.connect(f"{server['host']}/.s.PGSQL.{server['port']}")
-            return reached
-        return socket.create_connection((server["host"], server["port"]))
-
-    way = SlowWay(connect, round_trip)
-    parameters = {**server, "host": "127.0.0.1", "port": way.port, "sslmode": "disable"}
-    far = create_db("postgresql://", prepared=near.options.prepared, **parameters)
-    try:
-        yield far
-    finally:
-        far.close_all()
 
 
 def _address(db: Database) -> dict[str, Any]:
@@ -82,18 +85,6 @@ def _address(db: Database) -> dict[str, Any]:
             "dbname": connected.dbname,
             **({"password": connected.password} if connected.password else {}),
         }
-
-
-def quickest(db: Database, call: Call, households: Households) -> float:
-    """Time a call, in seconds: what else the machine does only adds."""
-    taken = []
-    for number in range(ROUNDS):
-        with db.connection_context(), undone(db.connection(), call):
-            run = call.bound(Repositories(db), households, number)
-            began = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - began)
-    return min(taken)
 
 
 class _Question(Call):
@@ -109,12 +100,30 @@ _QUESTION = _Question("SELECT 1", lambda *_: given())
 
 def round_trips(near: Database, households: Households) -> Iterator[tuple[Call, float]]:
     """Tell of each call how many round trips it is: what a slow way adds to it, and to a query."""
-    with slowed(near) as far:
-        here, there = (quickest(db, _QUESTION, households) for db in (near, far))
-        trip = there - here
+    way = SlowWay(near)
+    with way.database() as far, far.connection_context():
+        trip = _added(_QUESTION, way, far, households)
         for call in CALLS:
-            here, there = (quickest(db, call, households) for db in (near, far))
-            yield call, (there - here) / trip
+            yield call, _added(call, way, far, households) / trip
+
+
+def _added(call: Call, way: SlowWay, far: Database, households: Households) -> float:
+    """Tell how much longer a call takes for the way being slow, in seconds.
+
+    On one connection, by turns: two differ by more than a round trip in what a batch takes.
+    """
+    repositories, connection = Repositories(far), far.connection()
+
+    def timed(round_trip: float, number: int) -> float:
+        way.round_trip = round_trip
+        return time_call(call, repositories, connection, households, number) / 1e6
+
+    added = []
+    for number in range(ROUNDS):
+        pairs = [(timed(0, number), timed(ROUND_TRIP, number)) for _ in range(REPEATS)]
+        quick, slow = map(min, zip(*pairs, strict=True))  # what else runs only adds
+        added.append(slow - quick)
+    return statistics.median(added)
 
 
 @click.command(help=__doc__.partition("\n")[0])
