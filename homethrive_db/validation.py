@@ -57,8 +57,8 @@ def text(value: object, field: str, *, minimum: int = 0, maximum: int = sys.maxs
     if not value.isprintable() and _UNSTORABLE.search(value):  # the one is quicker to say
         raise ValidationError.of(field, "text must hold no NUL and no lone surrogate")
     if not minimum <= len(value) <= maximum:
-        bounds = f"{minimum} or more" if maximum == sys.maxsize else f"{minimum} to {maximum}"
-        raise ValidationError.of(field, f"{bounds} characters expected, {len(value)} came")
+        expected = f"{_bounds(minimum, maximum)} characters expected"
+        raise ValidationError.of(field, f"{expected}, {len(value)} came")
     return str.__str__(value)
 
 
@@ -69,7 +69,7 @@ class TextRule(Protocol):
         """Check *value*, which is that of *field*."""
 
 
-def _text_rule(name: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> TextRule:
+def _text_rule(name: str, told: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> TextRule:
     """Make the check of a field called *name*, in one step for what nearly every value is."""
 
     def check(value: object, field: str = name) -> str:
@@ -77,21 +77,24 @@ def _text_rule(name: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> Te
             return value
         return text(value, field, minimum=minimum, maximum=maximum)
 
+    check.__doc__ = f"Check {told}: {_bounds(minimum, maximum)} characters."
     return check
 
 
-user_id = _text_rule("user_id", minimum=1)
-"""Check the id of a user, as Clerk gives it."""
-display_name = _text_rule("display_name", minimum=1, maximum=NAME_LENGTH)
-"""Check the name a person is shown by: 1 to 100 characters."""
-medication_name = _text_rule("name", minimum=1, maximum=NAME_LENGTH)
-"""Check the name of a medication: 1 to 100 characters."""
-instructions = _text_rule("instructions", maximum=INSTRUCTIONS_LENGTH)
-"""Check the instructions for a medication: up to 500 characters."""
-dosage_notes = _text_rule("dosage_notes", maximum=DOSAGE_NOTES_LENGTH)
-"""Check the notes on a dosage: up to 255 characters."""
-skip_reason = _text_rule("reason", maximum=SKIP_REASON_LENGTH)
-"""Check why a dose was skipped: up to 255 characters."""
+def _bounds(minimum: int, maximum: int) -> str:
+    return f"{minimum} or more" if maximum == sys.maxsize else f"{minimum} to {maximum}"
+
+
+user_id = _text_rule("user_id", "the id of a user, as Clerk gives it", minimum=1)
+display_name = _text_rule(
+    "display_name", "the name a person is shown by", minimum=1, maximum=NAME_LENGTH
+)
+medication_name = _text_rule("name", "the name of a medication", minimum=1, maximum=NAME_LENGTH)
+instructions = _text_rule(
+    "instructions", "the instructions for a medication", maximum=INSTRUCTIONS_LENGTH
+)
+dosage_notes = _text_rule("dosage_notes", "the notes on a dosage", maximum=DOSAGE_NOTES_LENGTH)
+skip_reason = _text_rule("reason", "why a dose was skipped", maximum=SKIP_REASON_LENGTH)
 
 
 def reminder_kind(value: object, field: str = "kind") -> str:
