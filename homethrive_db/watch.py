@@ -39,6 +39,7 @@ class Watch:
 
     def note_taken(self, slot: Slot) -> None:
         """Take note of who takes a slot, and where in the program."""
+        slot.call.began_at = 0.0  # an interrupt may have come just before it was noted as ended
         if self._leak_after == math.inf:
             return
         slot.stack = traceback.StackSummary.extract(traceback.walk_stack(None), lookup_lines=False)

@@ -140,6 +140,21 @@ def test_who_is_interrupted_keeps_no_slot(url, make_db, kind, work):
     assert list(each_step(block, be_interrupted, see))
 
 
+def test_a_call_that_was_interrupted_is_not_taken_for_one_of_the_next_holder(url, make_db):
+    """Who does something else for longer than ``call_timeout`` would lose the connection."""
+    db = make_db(url, max_connections=1, pool_timeout=1)
+
+    def block():
+        with suppress(Interrupt), db.atomic():
+            pass
+
+    def see(_):
+        with db.connection_context():
+            assert db._state.slot.call.began_at == 0
+
+    assert list(each_step(block, be_interrupted, see))
+
+
 def test_who_is_interrupted_returns_no_slot_of_anothers(url, make_db):
     """Such as the one that this thread had before."""
     db = make_db(url, max_connections=2, pool_timeout=1)
