@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from homethrive_db.enums import Recurrence
@@ -50,51 +49,50 @@ _ABBREVIATIONS = {
 }
 
 
-def text(value: object, field: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> str:
+def text(value: object, field: str, *, minimum: int = 0, maximum: int | None = None) -> str:
     """Check text that PostgreSQL can store, *minimum* to *maximum* characters long."""
     if not isinstance(value, str):
         raise ValidationError.of(field, f"text expected, {type(value).__name__} came")
     if not value.isprintable() and _UNSTORABLE.search(value):  # the one is quicker to say
         raise ValidationError.of(field, "text must hold no NUL and no lone surrogate")
-    if not minimum <= len(value) <= maximum:
-        expected = f"{_bounds(minimum, maximum)} characters expected"
-        raise ValidationError.of(field, f"{expected}, {len(value)} came")
+    if len(value) < minimum or (maximum is not None and len(value) > maximum):
+        bounds = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+        raise ValidationError.of(field, f"{bounds} characters expected, {len(value)} came")
     return str.__str__(value)
 
 
-class TextRule(Protocol):
-    """The check of a text, whose field is mostly called the same."""
-
-    def __call__(self, value: object, field: str = ...) -> str:
-        """Check *value*, which is that of *field*."""
-
-
-def _text_rule(name: str, told: str, *, minimum: int = 0, maximum: int = sys.maxsize) -> TextRule:
-    """Make the check of a field called *name*, in one step for what nearly every value is."""
-
-    def check(value: object, field: str = name) -> str:
-        if type(value) is str and minimum <= len(value) <= maximum and value.isprintable():
-            return value
-        return text(value, field, minimum=minimum, maximum=maximum)
-
-    check.__doc__ = f"Check {told}: {_bounds(minimum, maximum)} characters."
-    return check
+def user_id(value: object, field: str = "user_id") -> str:
+    """Check the id of a user, as Clerk gives it."""
+    if type(value) is str and value and value.isprintable():  # as nearly every one is
+        return value
+    return text(value, field, minimum=1)
 
 
-def _bounds(minimum: int, maximum: int) -> str:
-    return f"{minimum} or more" if maximum == sys.maxsize else f"{minimum} to {maximum}"
+def display_name(value: object, field: str = "display_name") -> str:
+    """Check the name a person is shown by: 1 to 100 characters."""
+    if type(value) is str and 0 < len(value) <= NAME_LENGTH and value.isprintable():
+        return value
+    return text(value, field, minimum=1, maximum=NAME_LENGTH)
 
 
-user_id = _text_rule("user_id", "the id of a user, as Clerk gives it", minimum=1)
-display_name = _text_rule(
-    "display_name", "the name a person is shown by", minimum=1, maximum=NAME_LENGTH
-)
-medication_name = _text_rule("name", "the name of a medication", minimum=1, maximum=NAME_LENGTH)
-instructions = _text_rule(
-    "instructions", "the instructions for a medication", maximum=INSTRUCTIONS_LENGTH
-)
-dosage_notes = _text_rule("dosage_notes", "the notes on a dosage", maximum=DOSAGE_NOTES_LENGTH)
-skip_reason = _text_rule("reason", "why a dose was skipped", maximum=SKIP_REASON_LENGTH)
+def medication_name(value: object, field: str = "name") -> str:
+    """Check the name of a medication: 1 to 100 characters."""
+    return text(value, field, minimum=1, maximum=NAME_LENGTH)
+
+
+def instructions(value: object, field: str = "instructions") -> str:
+    """Check the instructions for a medication: up to 500 characters."""
+    return text(value, field, maximum=INSTRUCTIONS_LENGTH)
+
+
+def dosage_notes(value: object, field: str = "dosage_notes") -> str:
+    """Check the notes on a dosage: up to 255 characters."""
+    return text(value, field, maximum=DOSAGE_NOTES_LENGTH)
+
+
+def skip_reason(value: object, field: str = "reason") -> str:
+    """Check why a dose was skipped: up to 255 characters."""
+    return text(value, field, maximum=SKIP_REASON_LENGTH)
 
 
 def reminder_kind(value: object, field: str = "kind") -> str:
