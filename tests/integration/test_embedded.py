@@ -14,6 +14,7 @@ from psutil import Process
 
 from homethrive_db import ConfigurationError, UnavailableError, embedded
 from homethrive_db.settings import EmbeddedLocation
+from tests.waiting import wait_until
 
 USER = """
 import sys
@@ -72,18 +73,17 @@ def test_a_program_that_logs_is_not_told_how_the_server_starts(folder):
 
 def test_ctrl_c_while_the_data_are_made_is_told_as_such_alone(folder):
     """It reaches all processes of a terminal, and the wheel tells what initdb says then."""
-    starting = subprocess.Popen(
-        [sys.executable, "-c", USER, f"embedded://{folder}"],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not (folder / "base/1/2619").exists():  # a catalog: from the first ones on it is heard
-        assert starting.poll() is None
-    os.killpg(starting.pid, signal.SIGINT)
-    _, errors = starting.communicate(timeout=120)
+    command = [sys.executable, "-c", USER, f"embedded://{folder}"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as starting:
+        heard = folder / "base/1/2619"  # a catalog: from the first ones on it is
+        wait_until(lambda: heard.exists() or starting.poll() is not None)
+        os.killpg(starting.pid, signal.SIGINT)
+        _, errors = starting.communicate(timeout=120)
     assert errors.startswith("Traceback")
     assert errors.endswith("\nKeyboardInterrupt\n")
+    assert errors.count("Traceback") == 1
     assert not runs(folder)
 
 
