@@ -27,6 +27,9 @@ MEDICATIONS_A_RECIPIENT = 3
 
 _PENDING_STATES = ("pending_request", "pending_invite")
 
+_LINES = 10_000
+"""So many are copied at once: what psycopg2 reads by itself, no interrupt breaks off."""
+
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _RECIPIENT, _MEDICATION, _SCHEDULE, _ACCESS, _PENDING = range(1, 6)
 
@@ -124,7 +127,10 @@ def fill(connection: Any, scale: int, *, quiet: bool = False) -> Households:
         for table, columns, lines in _tables(households):
             length = total if table == "dose_taken" else households.recipients
             with _progress(table, quiet, length=length) as bar:
-                _Reader(lines, bar).copied_by(cursor, f"COPY {table} ({columns}) FROM STDIN")
+                while portion := list(islice(lines, _LINES)):
+                    text = io.StringIO("".join(portion))
+                    cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", text)
+                    bar.update(len(portion))
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
@@ -273,30 +279,3 @@ def _id(kind: int, number: int) -> UUID:
 
 def _scattered(number: int) -> int:
     return (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-
-
-class _Reader:
-    """Gives lines to COPY, and moves a bar."""
-
-    def __init__(self, lines: Iterator[str], bar: object) -> None:
-        self._lines = lines
-        self._bar = bar
-        self._failure: BaseException | None = None
-
-    def copied_by(self, cursor: Any, sql: str) -> None:
-        """Have them copied. What ends the reading is raised: psycopg2 tells only that it failed."""
-        try:
-            cursor.copy_expert(sql, self)
-        except psycopg2.errors.QueryCanceled:
-            # An interrupt may come as ``read`` begins.
-            raise self._failure or KeyboardInterrupt from None
-
-    def read(self, _size: int) -> str:
-        """Give some lines; nothing at the end."""
-        try:
-            lines = list(islice(self._lines, 500))
-            self._bar.update(len(lines))
-        except BaseException as error:
-            self._failure = error
-            raise
-        return "".join(lines)

@@ -39,7 +39,7 @@ class SlowWay:
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """Give the same database in the same mode, at the other end."""
+        """Give the same database in the same mode, at the other end; then it is closed."""
         port = self._listener.getsockname()[1]
         parameters = {**self._server, "host": "127.0.0.1", "port": port, "sslmode": "disable"}
         far = create_db("postgresql://", prepared=self._near.options.prepared, **parameters)
@@ -47,14 +47,22 @@ class SlowWay:
             yield far
         finally:
             far.close_all()
+            with self._listener:
+                self._listener.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = self._connect()
-            for ends in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=ends, daemon=True).start()
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with client, self._connect() as server:
+            answers = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+            answers.start()
+            self._pump(client, server)
+            answers.join()
 
     def _connect(self) -> socket.socket:
         host, port = self._server["host"], self._server["port"]

@@ -5,16 +5,14 @@ import signal
 import subprocess
 import sys
 from inspect import getmembers, ismethod
-from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
 
-import psycopg2
 import pytest
 from click.testing import CliRunner
 from psutil import Process
 
-from benchmarks import bulk, feed, fill, growth, latency, memory, report, upcoming
+from benchmarks import bulk, feed, growth, latency, memory, report, upcoming
 from benchmarks.__main__ import _others, main
 from benchmarks.calls import CALLS, LEFT_OUT
 from benchmarks.comparison import OURS
@@ -85,33 +83,26 @@ def test_few_doses_are_no_figures_for_the_readme(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGHUP, 129)])
-def test_an_ended_benchmark_leaves_no_server(number, status, tmp_path):
-    command = [sys.executable, "-m", "benchmarks", "--scale", "tiny", "--out", str(tmp_path)]
+@pytest.mark.parametrize(
+    ("scale", "moment"), [("medium", "dose_taken"), ("tiny", "all answer the same")]
+)
+def test_an_ended_benchmark_leaves_no_server(number, status, scale, moment, tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "--scale", scale, "--out", str(tmp_path)]
     folders = tmp_path / "temporary"
     folders.mkdir(mode=0o777)
     environment = {**unmeasured(), "TMPDIR": str(folders), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as benchmark:
-        next(line for line in benchmark.stdout if "all answer the same" in line)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as benchmark:
+        next(line for line in benchmark.stdout if moment in line)
         (pid_file,) = folders.glob("*/data/postmaster.pid")
         server = Process(int(pid_file.read_text().split()[0]))
         benchmark.send_signal(number)
-        benchmark.communicate()
+        _, errors = benchmark.communicate()
     assert benchmark.returncode == status
+    assert "Traceback" not in errors
     assert list(folders.iterdir()) == []
     server.wait(timeout=10)
-
-
-def test_what_ends_the_filling_is_raised(homethrive_committed_url, monkeypatch):
-    def ended(_households):
-        yield from islice(doses(_households), 1_000)
-        raise SystemExit(143)
-
-    doses = fill._doses
-    monkeypatch.setattr(fill, "_doses", ended)
-    connection = psycopg2.connect(homethrive_committed_url)
-    with pytest.raises(SystemExit, match="143"):
-        fill.fill(connection, fill.SCALES["tiny"], quiet=True)
-    connection.close()
 
 
 def test_a_large_database_is_measured_beside_a_small_one(monkeypatch):
