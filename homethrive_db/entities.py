@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypedDict
 from uuid import UUID
 
 from homethrive_db import validation
@@ -212,6 +212,19 @@ class NewSchedule(_Input):
 
     _rules = validation.SCHEDULE
 
+    if TYPE_CHECKING:  # what is taken is more than what is kept
+
+        def __init__(  # noqa: PLR0913, PLR0917  # its fields
+            self,
+            recurrence: Recurrence | str,
+            time_of_day: time | str,
+            start_date: date,
+            days_of_week: Iterable[int] | None = None,
+            timezone: str | None = None,
+            end_date: date | None = None,
+            dosage_notes: str | None = None,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         _Input.__post_init__(self)
         validation.schedule_days(self.recurrence, self.days_of_week)
@@ -228,6 +241,12 @@ class NewDoseTaken(_Input):
 
     _rules = validation.DOSE
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, schedule_id: UUID | str, scheduled_for: datetime, taken_at: datetime
+        ) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class DoseReport(_Input):
@@ -239,6 +258,16 @@ class DoseReport(_Input):
     taken_at: datetime
 
     _rules = {"user_id": validation.user_id, **validation.DOSE}
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            user_id: str,
+            schedule_id: UUID | str,
+            scheduled_for: datetime,
+            taken_at: datetime,
+        ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from homethrive_db import (
     ValidationError,
     entities,
 )
+from tests.typing import type_check
 
 DAY = dt.date(2025, 3, 9)
 DUE = dt.datetime(2025, 3, 9, 12, 30, tzinfo=dt.UTC)
@@ -137,3 +138,20 @@ def test_rows_are_taken_as_they_are():
     assert schedule.timezone == "Mars/Phobos"
     access = CaregiverAccess.from_row(uuid.uuid4(), "a", "a", "revoked", None, None, None, DUE, DUE)
     assert access.status == "revoked"
+
+
+TAKEN = """
+from datetime import date, datetime
+from homethrive_db import DoseReport, NewDoseTaken, NewSchedule
+schedule = NewSchedule("weekly", "08:30", date(2026, 1, 1), days_of_week=[1, 5])
+hour: int = schedule.time_of_day.hour
+def report(schedule_id: str, at: datetime) -> tuple[NewDoseTaken, DoseReport]:
+    return NewDoseTaken(schedule_id, at, at), DoseReport("user_1", schedule_id, at, at)
+"""
+
+
+def test_a_type_checker_knows_what_is_taken_and_what_is_kept(tmp_path):
+    checked = type_check(TAKEN, tmp_path)
+    assert checked.returncode == 0, checked.stdout
+    wrong = type_check(TAKEN.replace('"08:30"', "830"), tmp_path)
+    assert 'Argument 2 to "NewSchedule" has incompatible type "int"' in wrong.stdout

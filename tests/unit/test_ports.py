@@ -1,15 +1,14 @@
 """The ports: what a core may depend on is what the repositories are."""
 
 import inspect
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import homethrive_db
 from homethrive_db import ports, repositories
+from tests.typing import type_check
 
 CLASSES = [
     *(one for name, one in vars(repositories).items() if name.endswith("Repository")),
@@ -47,21 +46,6 @@ def hold(r: repositories.Repositories) -> None:
     doses_taken: ports.DoseTakenRepository = r.doses_taken
     doses: ports.DoseRepository = r.doses
 """
-
-
-def type_check(script, folder):
-    """Run mypy, strict, over a script."""
-    (folder / "script.py").write_text(script)
-    root = Path(homethrive_db.__file__).parents[1]
-    checkout = {"MYPYPATH": str(root)} if (root / "setup.cfg").exists() else {}
-    return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "script.py"],
-        cwd=folder,
-        env={**os.environ, **checkout},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_a_type_checker_holds_the_repositories_to_their_ports(tmp_path):
