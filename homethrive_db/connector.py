@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2.extensions import make_dsn
 
 from homethrive_db.deadlines import exceeded
 from homethrive_db.errors import Translation
@@ -27,6 +28,8 @@ CONNECTION_DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "15000",
 }
+
+_DRIVERS_OWN = frozenset({"connection_factory", "cursor_factory", "async", "async_"})
 
 
 class _Connection(psycopg2.extensions.connection):
@@ -50,9 +53,14 @@ class Credentials(Protocol):
 
 
 class Connector:
-    """Connects to one database, and asks for credentials each time."""
+    """Connects to one database, and asks for credentials each time.
+
+    Raises ConfigurationError for a keyword that libpq does not know.
+    """
 
     def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
+        with Translation(nothing_written=True):
+            make_dsn(**{name: parameters[name] for name in parameters.keys() - _DRIVERS_OWN})
         self.parameters = {"connection_factory": _Connection, **parameters}
         self._credentials = credentials
 

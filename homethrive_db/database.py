@@ -215,8 +215,8 @@ def create_db(
     (``connect_timeout``, ``sslmode``, ...), which win over those in the URL. ``embedded://`` starts
     the embedded server.
 
-    Raises ConfigurationError for a URL that is missing or cannot be read, and for an option with a
-    wrong value.
+    Raises ConfigurationError for a URL that is missing or cannot be read, for an option with a
+    wrong value, and for what is neither an option nor a keyword of libpq.
     """
     if not isinstance(url, str | None):
         raise ConfigurationError(f"a database URL is text, {type(url).__name__} came")
@@ -235,7 +235,7 @@ def create_db(
 def database_of(keywords: Mapping[str, Any]) -> Database:
     """Make a database from options and libpq's keywords: no password has to go into a URL.
 
-    Raises ConfigurationError for an option with a wrong value.
+    Raises ConfigurationError as ``create_db`` does.
     """
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}

@@ -157,8 +157,7 @@ def test_no_url_is_shown_with_an_option_that_is_wrong(option):
 
 
 def test_no_password_is_shown_that_is_an_option():
-    db = create_db("postgresql://u@localhost:1/x_test", password=SECRET, nope=1)
-    error = failing(lambda: check_connection(db))
+    error = failing(lambda: create_db("postgresql://u@localhost:1/x_test", password=SECRET, nope=1))
     assert "nope is no option" in str(error).replace('"', "")
     assert SECRET not in shown(error)
 
