@@ -36,6 +36,10 @@ from homethrive_db import Database, Repositories, create_db
 )
 def main(scale: str, url: str | None, rounds: int, repeats: int, out: Path) -> None:
     """Fill a database, see that all contenders answer the same, measure every call."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # before minutes are spent
+        raise click.BadParameter(f"{out}: {error.strerror}", param_hint="--out") from error
     with filled(scale, url, quiet=False) as (db, households), processors_awake():
         click.echo(f"{SCALES[scale]:,} doses of {households.recipients:,} recipients")
         results = list(_measure(db, households, rounds, repeats))
@@ -51,7 +55,8 @@ def main(scale: str, url: str | None, rounds: int, repeats: int, out: Path) -> N
     for name, mean in means(figures).items():
         whose = "" if name != DIRECT else f" {DIRECT}:"
         click.echo(f"geometric mean of all calls:{whose} {mean:.2f} of {_beside(name)}")
-    out.mkdir(parents=True, exist_ok=True)
+    if SCALES[scale] < SCALES["small"]:
+        click.echo("so few doses tell that it runs, and not what a call costs")
     (out / "measured.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "table.md").write_text(table(figures))
     pictures(figures, out)
@@ -74,9 +79,13 @@ def _measure(db: Database, households: Households, rounds: int, repeats: int) ->
         ]
         check(contenders, connection, households)
         click.echo("all answer the same\n")
+        click.echo(
+            "Median µs a call; then what ours is beside it, with the quartiles of the rounds"
+            f" ({DIRECT}: what it is beside {ByHand.name})\n"
+        )
         names = [one.name for one in contenders]
-        head = "".join(f"{name:>30}" for name in names)
-        click.echo(f"{'median µs a call':48}{head}{'round trips':>13}")
+        head = f"{names[0]:>14}" + "".join(f"{name:>29}" for name in names[1:])
+        click.echo(f"{'call':48}{head}{'round trips':>13}")
         measured = measure(contenders, connection, households, rounds=rounds, repeats=repeats)
         trips = round_trips(db, households)
         for result, (_, count) in zip(measured, trips, strict=True):
@@ -109,11 +118,11 @@ def _others(connection: object) -> Iterator[Contender]:
 
 
 def _show(result: Result, names: list[str]) -> None:
-    cells = [f"{result.medians[OURS]:30.0f}"]
+    cells = [f"{result.medians[OURS]:14.0f}"]
     for name in names[1:]:
         low, middle, high = result.ratios[name]
         spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
-        cells.append(f"{result.medians[name]:9.0f} {spread:>20}")
+        cells.append(f"{result.medians[name]:8.0f} {spread:>20}")
     click.echo(f"{result.call:48}" + "".join(cells) + f"{result.round_trips:13.2f}")
 
 

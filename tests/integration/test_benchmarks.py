@@ -31,6 +31,7 @@ def test_all_contenders_answer_the_same_and_what_they_take_is_written(tmp_path, 
     assert done.exit_code == 0
     assert "all answer the same" in done.output
     assert "left out" not in done.output
+    assert "so few doses" in done.output
     figures = json.loads((tmp_path / "measured.json").read_text())
     assert [one["call"] for one in figures["results"]] == [call.name for call in CALLS]
     for one in figures["results"]:
@@ -80,6 +81,12 @@ def test_few_doses_are_no_figures_for_the_readme(tmp_path):
     refused = CliRunner().invoke(report.main, [str(tmp_path / "few.json")])
     assert refused.exit_code == 1
     assert "fewer doses than --scale small has" in refused.output
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once():
+    refused = CliRunner().invoke(main, ["--out", "/dev/null/results"])
+    assert refused.exit_code == 2
+    assert "Invalid value for --out: /dev/null/results: Not a directory" in refused.output
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGHUP, 129)])
