@@ -30,20 +30,27 @@ print(sum(1 for _ in rows))
 """
 
 
+# A process between: what one that is begun held at most counts what its parent held then.
+_BETWEEN = """
+import os, sys
+quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(process, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def peak(arguments: list[str], **environment: str) -> tuple[float, int]:
     """Run a process; give its seconds and the most that it held, in kilobytes."""
     began = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603  # this program's own
-        arguments,
+    ended = subprocess.run(  # noqa: S603  # this program's own
+        [sys.executable, "-I", "-S", "-c", _BETWEEN, *arguments],
         env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"it ended with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_maxrss
+    return time.perf_counter() - began, int(ended.stdout)
 
 
 def write_events(path: Path, households: Households, lines: int, first_day: int) -> None:

@@ -130,6 +130,12 @@ def test_writes_of_many_rows_are_measured_beside_other_ways(monkeypatch):
     assert share > 0
 
 
+def test_what_a_process_holds_is_not_what_its_parent_holds():
+    held = b"x" * 200_000_000
+    _, kilobytes = memory.peak([sys.executable, "-c", "pass"])
+    assert 1_000 < kilobytes < len(held) / 4_000
+
+
 def test_memory_is_measured_of_processes_that_end_well():
     few = ["--lines", "200", "--rows", "2000"]
     done = CliRunner().invoke(memory.main, few, catch_exceptions=False)
