@@ -17,7 +17,7 @@ from homethrive_db import (
     ValidationError,
     entities,
 )
-from tests.typing import type_check
+from tests.type_checking import type_check
 
 DAY = dt.date(2025, 3, 9)
 DUE = dt.datetime(2025, 3, 9, 12, 30, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ import pytest
 
 import homethrive_db
 from homethrive_db import ports, repositories
-from tests.typing import type_check
+from tests.type_checking import type_check
 
 CLASSES = [
     *(one for name, one in vars(repositories).items() if name.endswith("Repository")),
