@@ -13,8 +13,9 @@ import psycopg2
 import psycopg2.extensions
 from psycopg2.extensions import make_dsn
 
+from homethrive_db import validation
 from homethrive_db.deadlines import exceeded
-from homethrive_db.errors import Translation
+from homethrive_db.errors import ConfigurationError, Translation, ValidationError
 from homethrive_db.secrecy import without_locals
 from homethrive_db.value_types import register_types
 
@@ -55,10 +56,11 @@ class Credentials(Protocol):
 class Connector:
     """Connects to one database, and asks for credentials each time.
 
-    Raises ConfigurationError for a keyword that libpq does not know.
+    Raises ConfigurationError for a keyword that libpq does not know, or cannot take the value of.
     """
 
     def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
+        _check_texts(parameters)
         with Translation(nothing_written=True):
             make_dsn(**{name: parameters[name] for name in parameters.keys() - _DRIVERS_OWN})
         self.parameters = {"connection_factory": _Connection, **parameters}
@@ -100,11 +102,22 @@ class Connector:
         return float(self.parameters.get("connect_timeout") or 0) or math.inf
 
 
+def _check_texts(parameters: Mapping[str, Any]) -> None:
+    """Refuse what libpq would end at, or Python cannot encode: its error has all parameters."""
+    for name, value in parameters.items():
+        if isinstance(value, str):
+            try:
+                validation.text(value, name)
+            except ValidationError as error:
+                raise ConfigurationError(error.message) from error
+
+
 def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
     """Connect; where there are only so many *seconds*, in a thread that can be left behind.
 
     libpq counts whole seconds, and no socket is there yet that could be cut.
     """
+    _check_texts(parameters)  # now with what the credentials gave
     if seconds == math.inf:
         return psycopg2.connect(**parameters)
     outcomes: SimpleQueue[Any] = SimpleQueue()

@@ -239,6 +239,8 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     """
     options = DatabaseOptions(**{name: keywords[name] for name in _OPTIONS & keywords.keys()})
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
+    if "database" in parameters:  # psycopg2's own name for it, and of an argument of Peewee's
+        raise ConfigurationError('"database" is no option: libpq calls it dbname')
     if options.proxy:
         _refuse_what_a_proxy_does(parameters)
     if options.proxy or getattr(options.credentials, "verify_tls", False):

@@ -274,8 +274,9 @@ def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
 
 
 def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
-    with pytest.raises(ConfigurationError, match='"nonsense" is no option'):
-        create_db(NOBODY, nonsense="1")
+    for keyword in ("nonsense", "database"):
+        with pytest.raises(ConfigurationError, match=f'"{keyword}" is no option'):
+            create_db(NOBODY, **{keyword: "1"})
 
 
 def test_a_connection_context_inside_a_transaction_leaves_it_open(db):

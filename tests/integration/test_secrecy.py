@@ -156,6 +156,22 @@ def test_no_url_is_shown_with_an_option_that_is_wrong(option):
     assert SECRET not in shown(failing(lambda: create_db(NOWHERE, **option)))
 
 
+@pytest.mark.parametrize("character", ["\udcff", "\0"])
+def test_no_password_is_shown_that_libpq_cannot_take(character):
+    """It would end at a NUL, and of a lone surrogate Python's error has the text around it."""
+    password = f"{SECRET}{character}"
+
+    def credentials(*, refresh):
+        return {"user": "u", "password": password}
+
+    given = failing(lambda: create_db("postgresql://u@localhost:1/x_test", password=password))
+    db = create_db("postgresql://localhost:1/x_test", credentials=credentials)
+    for error in (given, failing(lambda: check_connection(db))):
+        assert isinstance(error, ConfigurationError)
+        assert str(error) == "password: text must hold no NUL and no lone surrogate"
+        assert SECRET not in shown(error)
+
+
 def test_no_password_is_shown_that_is_an_option():
     error = failing(lambda: create_db("postgresql://u@localhost:1/x_test", password=SECRET, nope=1))
     assert "nope is no option" in str(error).replace('"', "")
