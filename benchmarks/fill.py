@@ -15,7 +15,7 @@ import psycopg2
 from peewee import IntegrityError
 
 from benchmarks.folder import server_folder
-from homethrive_db import Database, create_db
+from homethrive_db import Database, HomethriveDbError, create_db
 from homethrive_db.migrate import migrate
 
 SCALES = {"tiny": 3_000, "small": 300_000, "medium": 3_000_000, "large": 30_000_000}
@@ -95,11 +95,14 @@ class Households:
 def filled(
     scale: str, url: str | None = None, *, quiet: bool = True, prepared: bool = False
 ) -> Iterator[tuple[Database, Households]]:
-    """Fill the empty database of a URL, or one of a server that is started for the block."""
+    """Fill the empty database of a URL, or one of a server that is started for the block.
+
+    Raises ClickException where there is none, and where it is not empty.
+    """
     with server_folder() as folder:
-        db = create_db(url or f"embedded://{folder}/data", prepared=prepared)
+        db = _migrated(url or f"embedded://{folder}/data", prepared=prepared)
         try:
-            list(migrate(db))
+            _refuse_rows(db)
             connection = psycopg2.connect(**db.connect_params)
             households = fill(connection, SCALES[scale], quiet=quiet)
             connection.close()
@@ -107,6 +110,21 @@ def filled(
             yield db, households
         finally:
             db.close_all()
+
+
+def _migrated(url: str, *, prepared: bool) -> Database:
+    try:
+        db = create_db(url, prepared=prepared)
+        list(migrate(db))
+    except HomethriveDbError as error:
+        raise click.ClickException(error.message) from error
+    return db
+
+
+def _refuse_rows(db: Database) -> None:
+    with db.connection_context():
+        if db.execute_sql("SELECT FROM users LIMIT 1").fetchall():
+            raise click.ClickException("the database is not empty: give another, or a new one")
 
 
 def url_of(db: Database) -> str:

@@ -89,6 +89,21 @@ def test_a_folder_that_cannot_be_made_is_told_at_once():
     assert "Invalid value for --out: /dev/null/results: Not a directory" in refused.output
 
 
+def test_a_database_that_cannot_be_filled_is_refused_in_one_line(
+    homethrive_committed_url, homethrive_committed_factory, tmp_path
+):
+    homethrive_committed_factory.user("user_1")
+    for url, reason in (
+        (homethrive_committed_url, "the database is not empty"),
+        ("postgresql://localhost:1/nothing", "Connection refused"),
+        ("nothing", "the database URL must begin with postgresql://"),
+    ):
+        refused = CliRunner().invoke(main, ["--url", url, "--out", str(tmp_path)])
+        assert refused.exit_code == 1
+        assert reason in refused.output
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize(
     ("scale", "moment"), [("medium", "dose_taken"), ("tiny", "all answer the same")]
