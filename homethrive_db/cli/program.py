@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWINDING_SECONDS = 2.0
 """How long what an interrupt breaks off may take to clean up."""
+_UNHEARD_SECONDS = 0.01
+"""How long after Python dropped an interrupt it comes again."""
 
 
 class _Commands(click.Group):
@@ -32,12 +34,11 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         interrupt = _Interrupt()
         try:
-            for number in _ENDINGS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
-                    signal.signal(number, interrupt)
+            interrupt.listen()
             return self._run(ctx)
         except KeyboardInterrupt as error:  # around all of it: one may come as the program ends
             _ignore_endings()
+            exec("")  # noqa: S102 one of text that was broken off makes ``python -m`` end by SIGINT
             _fail(ctx, error, "interrupted", 130)
 
     def _run(self, ctx: click.Context) -> Any:
@@ -58,12 +59,19 @@ class _Commands(click.Group):
 class _Interrupt:
     """Handles what ends the program: once, so that what is being broken off can clean up.
 
-    Python drops an exception that comes at some moments (in ``input``, in ``__del__``): where
-    nothing came of it, the next signal is heard again.
+    Python drops an exception that comes at some moments. Where it says so (in ``__del__``, in the
+    callback of a weak reference), the interrupt is raised again; where it does not (in ``input``),
+    the next signal is heard.
     """
 
     def __init__(self) -> None:
         self._raised_at = -math.inf
+
+    def listen(self) -> None:
+        for number in (*_ENDINGS, signal.SIGALRM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
+                signal.signal(number, self)
+        sys.unraisablehook = self._come_again
 
     def __call__(self, _number: int, _frame: object) -> None:
         now = time.monotonic()
@@ -71,10 +79,17 @@ class _Interrupt:
             self._raised_at = now
             raise KeyboardInterrupt
 
+    def _come_again(self, dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(dropped)
+            return
+        self._raised_at = -math.inf
+        signal.setitimer(signal.ITIMER_REAL, _UNHEARD_SECONDS)
+
 
 def _ignore_endings() -> None:
     """Let cleaning up be done: the embedded server stops after the last line of this program."""
-    for number in _ENDINGS:
+    for number in (*_ENDINGS, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 
 

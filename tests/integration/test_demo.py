@@ -11,9 +11,6 @@ import pytest
 from tests.migrations import NAMES
 from tests.process import PROGRAM, run_command, unmeasured
 
-# Python drops an interrupt that comes while it forgets an object that died, and says so itself.
-UNHEARD = re.compile(r"Exception ignored (in|while) .*?\nKeyboardInterrupt: ?\n", re.DOTALL)
-
 
 def said(output):
     """Leave the durations, and the id that the database made, out of what the demo says."""
@@ -102,7 +99,7 @@ def test_a_demo_that_is_cut_short_leaves_no_server(fresh_home, number):
             pass
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
-    assert "Traceback" not in UNHEARD.sub("", errors)
+    assert errors in {"", "homethrive-db: interrupted\n"}
     assert process.returncode in {0, 130}
     assert not (fresh_home / "demo/postmaster.pid").exists()
     assert run_command("demo").returncode == 0
@@ -139,8 +136,7 @@ def test_ctrl_c_while_the_server_stops_does_not_keep_it(fresh_home, in_its_own_g
     for _ in range(3):
         os.killpg(in_its_own_group.pid, signal.SIGINT)
     _, errors = in_its_own_group.communicate(timeout=120)
-    heard = UNHEARD.sub("", errors)
-    assert (in_its_own_group.returncode, heard) in [(0, ""), (130, "homethrive-db: interrupted\n")]
+    assert (in_its_own_group.returncode, errors) in [(0, ""), (130, "homethrive-db: interrupted\n")]
     assert not (fresh_home / "demo/postmaster.pid").exists()
 
 
