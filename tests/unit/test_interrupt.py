@@ -1,5 +1,6 @@
 """What the command line does with signals that end it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_the_status_is_the_same_where_text_was_being_executed(tmp_path):
     (tmp_path / "broken_off.py").write_text(BROKEN_OFF)
     ended = subprocess.run(
         [sys.executable, "-m", "broken_off"],
-        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
