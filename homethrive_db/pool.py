@@ -23,7 +23,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from homethrive_db.calls import Call
 from homethrive_db.connector import CONNECTION_DEFAULTS, Connector
 from homethrive_db.deadlines import Deadlines, cut, exceeded
-from homethrive_db.errors import CONNECTION_LOST, Translation, UnavailableError
+from homethrive_db.errors import CONNECTION_LOST, PoolTimeoutError, Translation, UnavailableError
 from homethrive_db.forks import let_go, start_anew_after_fork
 from homethrive_db.liveness import Liveness
 from homethrive_db.options import DatabaseOptions
@@ -208,12 +208,7 @@ class Pool(PooledPostgresqlDatabase):
         return call if self._deadlines.current is None else nullcontext()
 
     def _check_out(self) -> Slot:
-        timeout, deadline = self.options.pool_timeout, self._deadlines.current
-        if deadline is not None:
-            if deadline.seconds_left() <= 0:
-                raise exceeded()
-            timeout = min(timeout, deadline.seconds_left())
-        slot = self._slots.take(timeout)
+        slot = self._take()
         try:
             if slot.leftover is not None:
                 self._close_connection(slot.leftover, "leaked")
@@ -230,6 +225,16 @@ class Pool(PooledPostgresqlDatabase):
             raise
         self._watch.note_taken(slot)
         return slot
+
+    def _take(self) -> Slot:
+        """Wait for a slot until one comes free, ``pool_timeout`` is over or the deadline passes."""
+        left = self._deadlines.seconds_left()
+        if left > self.options.pool_timeout:
+            return self._slots.take(self.options.pool_timeout)
+        if left > 0:
+            with suppress(PoolTimeoutError):
+                return self._slots.take(left)
+        raise exceeded()
 
     def _check_in(self, slot: Slot) -> None:
         connection = slot.connection

@@ -109,9 +109,10 @@ def test_a_deadline_ends_the_wait_for_a_connection(url, make_db):
     holder.start()
     holding.wait()
     began = time.monotonic()
-    with pytest.raises(UnavailableError), db.deadline(0.2):
+    with pytest.raises(UnavailableError) as caught, db.deadline(0.2):
         db.connect()
     assert time.monotonic() - began < 10
+    assert caught.value.code == "DEADLINE_EXCEEDED"
     done.set()
     holder.join()
 
