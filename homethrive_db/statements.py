@@ -79,6 +79,7 @@ class Statement:
         "_declared",
         "_is_idempotent",
         "_is_read",
+        "_name",
         "_prepared",
         "_query",
     )
@@ -88,12 +89,14 @@ class Statement:
         query: AnyQuery,
         declared: FrameType,
         *,
+        name: str = "",
         is_idempotent: bool = False,
         after: AnyQuery | None = None,
     ) -> None:
         self._query = query
         self._after = after
         self._declared = (declared.f_globals, declared.f_code.co_name)
+        self._name = name
         self._is_idempotent = is_idempotent
         self._is_read = False
         self._prepared: PreparedText | None = None
@@ -130,10 +133,12 @@ class Statement:
     @property
     def name(self) -> str:
         """Name it by the module and the constant, or the function, that declares it."""
-        variables, function = self._declared
-        constants = (name for name, value in variables.items() if self._is_in(value))
-        declared = next(constants, function).strip("_").lower()
-        return f"{variables['__name__'].rpartition('.')[2]}.{declared}"
+        if "." not in self._name:
+            variables, function = self._declared
+            constants = (name for name, value in variables.items() if self._is_in(value))
+            declared = self._name or next(constants, function).strip("_").lower()
+            self._name = f"{variables['__name__'].rpartition('.')[2]}.{declared}"
+        return self._name
 
     def _is_in(self, constant: object) -> bool:
         values = constant.values() if isinstance(constant, dict) else [constant]
@@ -141,15 +146,21 @@ class Statement:
 
 
 def statement(
-    query: AnyQuery, *, is_idempotent: bool = False, after: AnyQuery | None = None
+    query: AnyQuery,
+    *,
+    name: str = "",
+    is_idempotent: bool = False,
+    after: AnyQuery | None = None,
 ) -> Statement:
     """Declare *query* as a statement; its ``param`` values come with each call.
 
-    *is_idempotent* says that a write may be repeated where its answer was lost. *after* goes before
-    it, in one message and one transaction; it has the same values, and its rows are not fetched.
-    What it waits for, the query sees: PostgreSQL reads as of the beginning of a statement.
+    *name* is for one that neither a constant nor a function of its own declares. *is_idempotent*
+    says that a write may be repeated where its answer was lost. *after* goes before it, in one
+    message and one transaction; it has the same values, and its rows are not fetched. What it waits
+    for, the query sees: PostgreSQL reads as of the beginning of a statement.
     """
-    return Statement(query, sys._getframe(1), is_idempotent=is_idempotent, after=after)
+    declared = sys._getframe(1)
+    return Statement(query, declared, name=name, is_idempotent=is_idempotent, after=after)
 
 
 def columns(source: Any, entity: type) -> list[Any]:

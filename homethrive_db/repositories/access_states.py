@@ -47,6 +47,7 @@ def _is_among(states: Sequence[AccessStatus]) -> Expression:
 
 
 def _transition(
+    name: str,
     to: AccessStatus,
     legal_from: Sequence[AccessStatus],
     *instants: str,
@@ -70,21 +71,29 @@ def _transition(
         .where(is_asked_for, _is_among(legal_from))
         .returning(*_ACCESS)
     )
-    return Transition(
-        to, statement(change), statement(_TABLE.select(_TABLE.id).where(is_asked_for))
-    )
+    find = _TABLE.select(_TABLE.id).where(is_asked_for)
+    return Transition(to, statement(change, name=name), statement(find, name=f"explain_{name}"))
 
 
 _IS_RECIPIENT = _TABLE.recipient_user == param("user_id")
 _IS_CAREGIVER = _TABLE.caregiver_user == param("user_id")
 
 APPROVE_REQUEST = _transition(
-    AccessStatus.APPROVED, [AccessStatus.PENDING_REQUEST], "approved_at", acting=_IS_RECIPIENT
+    "approve_request",
+    AccessStatus.APPROVED,
+    [AccessStatus.PENDING_REQUEST],
+    "approved_at",
+    acting=_IS_RECIPIENT,
 )
 ACCEPT_INVITE = _transition(
-    AccessStatus.APPROVED, [AccessStatus.PENDING_INVITE], "approved_at", acting=_IS_CAREGIVER
+    "accept_invite",
+    AccessStatus.APPROVED,
+    [AccessStatus.PENDING_INVITE],
+    "approved_at",
+    acting=_IS_CAREGIVER,
 )
 REVOKE = _transition(
+    "revoke",
     AccessStatus.REVOKED,
     _LEGAL_FROM[AccessStatus.REVOKED],
     "revoked_at",
@@ -95,7 +104,7 @@ REVOKE = _transition(
 @cache
 def any_transition(to: AccessStatus, instants: frozenset[str]) -> Transition:
     """Make the transition from every state from which it is legal, whoever acts."""
-    return _transition(to, _LEGAL_FROM[to], *instants)
+    return _transition("update_status", to, _LEGAL_FROM[to], *instants)
 
 
 def change_status(

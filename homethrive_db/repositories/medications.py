@@ -81,8 +81,8 @@ def _create_with_schedules() -> Statement:
 _CREATE_WITH_SCHEDULES = _create_with_schedules()
 
 
-def _change(values: Mapping[Any, Any]) -> Statement:
-    return statement(
+def _changed(values: Mapping[Any, Any]) -> Any:
+    return (
         _TABLE.update({**values, _TABLE.updated_at: fn.statement_timestamp()})
         .where(_IS_REACHED)
         .returning(*_MEDICATION)
@@ -90,18 +90,14 @@ def _change(values: Mapping[Any, Any]) -> Statement:
 
 
 # Two reports of the same end may come in either order: the later instant stays.
-_SET_INACTIVE = _change(
-    {
-        _TABLE.is_active: False,
-        _TABLE.inactive_at: fn.GREATEST(_TABLE.inactive_at, param("inactive_at", "timestamptz")),
-    }
-)
-_SET_ACTIVE = _change({_TABLE.is_active: True, _TABLE.inactive_at: None})
+_INACTIVE_AT = fn.GREATEST(_TABLE.inactive_at, param("inactive_at", "timestamptz"))
+_SET_INACTIVE = statement(_changed({_TABLE.is_active: False, _TABLE.inactive_at: _INACTIVE_AT}))
+_SET_ACTIVE = statement(_changed({_TABLE.is_active: True, _TABLE.inactive_at: None}))
 
 
 @cache
 def _update(fields: frozenset[str]) -> Statement:
-    return _change({getattr(_TABLE, field): param(field) for field in fields})
+    return statement(_changed({getattr(_TABLE, field): param(field) for field in fields}))
 
 
 class MedicationRepository:

@@ -161,6 +161,7 @@ def _update_by_rules(fields: frozenset[str], does_end: bool, is_end: bool) -> St
         query.left_outer_join(changed, on=changed.c.id == target.c.id).with_cte(
             schedules, target, changed
         ),
+        name="update",
         # A dose can be marked meanwhile, which only FOR UPDATE would make wait.
         after=looked_at.select(_TABLE.id).for_update("FOR NO KEY UPDATE", of=_TABLE),
     )

@@ -5,6 +5,8 @@ import re
 import select
 import threading
 import time
+from datetime import UTC, date, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -252,6 +254,29 @@ def test_a_hook_hears_of_each_statement(make_db):
     ]
     assert all(0 < one.seconds < 10 for one in heard)
     assert isinstance(heard[0], StatementEvent)
+
+
+@pytest.mark.parametrize("change", ["approve_request", "accept_invite", "revoke"])
+def test_changes_of_an_access_are_told_apart(make_db, change):
+    heard = []
+    repositories = Repositories(make_db(on_statement=heard.append))
+    assert (
+        getattr(repositories.caregiver_access, change)("user_1", uuid4(), datetime.now(UTC)) is None
+    )
+    assert [one.name for one in heard] == [
+        f"access_states.{change}",
+        f"access_states.explain_{change}",
+    ]
+
+
+def test_a_change_has_one_name_whatever_it_changes(make_db):
+    heard = []
+    repositories = Repositories(make_db(on_statement=heard.append))
+    for changes in ({"dosage_notes": "x"}, {"end_date": date(2026, 3, 9)}):
+        assert repositories.schedules.update("user_1", uuid4(), **changes) is None
+    repositories.medications.update("user_1", uuid4(), name="x")
+    names = [one.name for one in heard]
+    assert names == ["schedule_changes.update", "schedule_changes.update", "medications.update"]
 
 
 def test_a_hook_hears_of_errors_by_their_codes(make_db):
