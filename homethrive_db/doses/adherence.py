@@ -59,7 +59,7 @@ class AdherenceFigures:
 
     @property
     def rate(self) -> float | None:
-        """The share of taken ones, 0 to 1, skipped ones left out; None where nothing was due."""
+        """The share of taken ones, 0 to 1, skipped ones left out; None where no other was due."""
         counted = self.taken + self.missed
         return self.taken / counted if counted else None
 

@@ -93,12 +93,18 @@ def page(report: Report) -> str:
             f"<style>{_STYLE}</style></head><body>",
             f"<header><div><h1>{name}</h1><p>{report.period}</p></div>",
             f'<div><div class="rate">{percent(report.adherence.total)}</div>',
-            "<p>of what was due and not skipped was taken</p></div></header>",
+            f"<p>{_of_what(report.adherence.total)}</p></div></header>",
             *_calendar(report),
             *_table(report),
             "</body></html>\n",
         )
     )
+
+
+def _of_what(total: AdherenceFigures) -> str:
+    if total.rate is not None:
+        return "of what was due and not skipped was taken"
+    return "every dose that was due was skipped" if total.due else "no dose was due"
 
 
 def _calendar(report: Report) -> Iterator[str]:
