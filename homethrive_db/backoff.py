@@ -10,7 +10,7 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
 
 
-def attempts(patience: float) -> Iterator[bool]:
+def attempts(patience: float, longest_pause: float = _LONGEST_PAUSE) -> Iterator[bool]:
     """Yield at each attempt whether it is the last, which begins *patience* seconds later."""
     end = time.monotonic() + patience
     pause = _FIRST_PAUSE
@@ -18,5 +18,5 @@ def attempts(patience: float) -> Iterator[bool]:
         yield False
         # So that those who were in each other's way do not meet again.
         time.sleep(min(pause * random.uniform(0.5, 1), left))  # noqa: S311
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, longest_pause)
     yield True

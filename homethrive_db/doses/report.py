@@ -92,4 +92,4 @@ def _check_dates(first: date, last: date) -> None:
 def percent(figures: AdherenceFigures) -> str:
     """Write the rate for a person; never 100 where a dose was missed, a dash where none counts."""
     counted = figures.taken + figures.missed
-    return f"{100 * figures.taken // counted} %" if counted else "–"
+    return f"{100 * figures.taken // counted} %" if counted else "—"

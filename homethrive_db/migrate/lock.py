@@ -7,12 +7,12 @@ that blocked would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for ever
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from homethrive_db.backoff import attempts
 from homethrive_db.database import Database
 from homethrive_db.errors import MigrationError
 
@@ -20,7 +20,7 @@ from homethrive_db.errors import MigrationError
 KEY = 0x686F6D6574687269
 _CLASS, _OBJECT = KEY >> 32, KEY & 0xFFFFFFFF
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_LONGEST_PAUSE = 0.5
 
 _HOLDER = """
 SELECT pid, application_name, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -55,9 +55,8 @@ def migration_lock(
     Waits up to *wait* seconds; *on_wait* hears of each holder that it waits for. Raises
     MigrationError (``MIGRATION_LOCKED``) where the lock does not come free in time.
     """
-    deadline = time.monotonic() + wait
-    pause, told = _FIRST_PAUSE, None
-    while True:
+    told = None
+    for is_last in attempts(wait, _LONGEST_PAUSE):
         with db.deadline(math.inf), db.atomic():
             if db.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (KEY,)).fetchone()[0]:
                 # It is idle while a file without a transaction runs on another connection.
@@ -70,15 +69,13 @@ def migration_lock(
         if holder is not None and holder.pid != told:
             told = holder.pid
             on_wait(holder)
-        if time.monotonic() >= deadline:
+        if is_last:
             raise MigrationError(
                 f"another migration did not end within {wait:g} seconds: "
                 f"{holder or 'its process does not show'}",
                 "MIGRATION_LOCKED",
                 {"pid": holder.pid if holder else None},
             )
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _holder(db: Database) -> Holder | None:

@@ -30,7 +30,7 @@ def test_a_rate_is_cut_to_a_whole_percent(counted):
 def test_of_nothing_there_is_no_rate(skipped, says):
     """A page that said "none" over "was taken" told its reader that doses were missed."""
     figures = AdherenceFigures(taken=0, late=0, missed=0, skipped=skipped)
-    assert percent(figures) == "–"
+    assert percent(figures) == "—"
     told = page(Report(RECIPIENT, DAY, DAY, Adherence(figures, (), (), ())))
-    assert f'<div class="rate">–</div>\n<p>{says}</p>' in told
+    assert f'<div class="rate">—</div>\n<p>{says}</p>' in told
     assert "was taken" not in told
