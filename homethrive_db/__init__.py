@@ -150,20 +150,20 @@ __all__ = [
     "reset_db",
 ]
 
-# Light ones first: each of these imports those before it anyway.
+# The first do without psycopg2 and Peewee, as does who takes names of theirs alone; the others need
+# most of what is before them.
 _MODULES = (
     "errors",
-    "settings",
-    "observing",
-    "options",
-    "stats",
-    "pool",
-    "database",
     "enums",
+    "observing",
+    "stats",
     "entities",
-    "repositories",
     "doses.dose_ids",
     "doses.recurrence",
+    "settings",
+    "options",
+    "database",
+    "repositories",
     "doses.occurrence",
     "doses.adherence",
     "doses.repository",

@@ -57,6 +57,21 @@ def test_the_whole_public_face_is_imported_without_io_or_anything_heavy():
     assert output.stderr == ""
 
 
+def test_a_core_on_the_ports_needs_neither_the_driver_nor_peewee():
+    core = (
+        "from homethrive_db import NewSchedule, Recurrence, ValidationError, decode_dose_id\n"
+        "from homethrive_db import occurrences\n"
+        "from homethrive_db.ports import DoseTakenRepository\n"
+        "import sys; print(*sys.modules)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", core], capture_output=True, text=True, check=True
+    )
+    loaded = set(output.stdout.split())
+    assert "homethrive_db.doses.recurrence" in loaded
+    assert not loaded & {"psycopg2", "peewee", "homethrive_db.database"}
+
+
 def test_every_public_name_is_there_and_documented():
     for name in homethrive_db.__all__:
         assert inspect.getdoc(getattr(homethrive_db, name)), name
