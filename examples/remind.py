@@ -80,7 +80,8 @@ def work(arguments):
         try:
             enqueue(arguments, ledger)
             send(arguments, ledger)
-            ledger.purge(datetime.now(UTC) - KEPT)
+            # Never what `enqueue` reaches back to: that would be sent again.
+            ledger.purge(datetime.now(UTC) - timedelta(minutes=arguments.late) - KEPT)
         except UnavailableError as error:
             log.warning("%s: %s; trying again in %.0f s", error.code, error, pause)
             wait(pause)

@@ -156,6 +156,7 @@ def generate(name: str) -> None:
     from homethrive_db.migrate import migrations_folder
     from homethrive_db.migrate.draft import check_models
     from homethrive_db.migrate.draft import generate as draft
+    from homethrive_db.migrate.migrator import QUESTION
 
     check_models(Path.cwd())
     folder = migrations_folder()
@@ -167,7 +168,7 @@ def generate(name: str) -> None:
     click.echo(f"Wrote {path}")
     if "ADD VALUE" in path.read_text():
         click.echo("  new labels come first: once it is written, generate what else there is")
-    questions = path.read_text().count("-- QUESTION:")
+    questions = path.read_text().count(QUESTION)
     if questions:
         click.echo(f"  {questions} to be answered in it: each is marked QUESTION")
 

@@ -32,6 +32,13 @@ def deliver(reminder):
 remind.deliver = deliver
 sys.exit(remind.main())
 """
+FORGETFUL = """
+import sys, remind
+from datetime import timedelta
+
+remind.KEPT = timedelta(0)
+sys.exit(remind.main())
+"""
 HELD_WHILE_ENQUEUEING = """
 import sys, missed
 
@@ -83,6 +90,17 @@ def test_whoever_takes_a_dose_is_reminded_once(homethrive_committed_url, home, t
     assert {(kind, user) for kind, _, user in printed} == {("due", "owner")}
     assert tmp_path.joinpath("remind.health").exists()
     assert log(tmp_path) == ""
+
+
+def test_what_may_still_come_late_is_not_forgotten(homethrive_committed_url, home, tmp_path):
+    """It would be enqueued anew, and sent again in each round."""
+    health = tmp_path / "remind.health"
+    with worker(FORGETFUL, homethrive_committed_url, tmp_path) as process:
+        assert len(lines(process, DOSES)) == DOSES
+        for _ in range(4):  # a round touches it twice at most
+            health.unlink(missing_ok=True)
+            wait_until(health.exists)
+        assert end(process) == (0, "")
 
 
 def test_many_workers_remind_of_each_dose_once(homethrive_committed_url, home, tmp_path):
