@@ -40,7 +40,7 @@ class HomethriveDbError(Exception):
 
 
 class ValidationError(HomethriveDbError):
-    """Bad input; ``details["field"]`` names it. Nothing was written."""
+    """Bad input: ``details["field"]`` names it, unless only the database could tell."""
 
     default_code = "VALIDATION_ERROR"
 
