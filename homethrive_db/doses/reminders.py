@@ -97,8 +97,8 @@ class ReminderLedger:
         all. Of a dose whose schedule or user is deleted there is none. One statement per 1,000
         reminders.
 
-        *kind* is a name of your own, like ``due`` or ``missed``. Raises ValidationError, for what is
-        no ``FeedOccurrence`` when the statements before it are done.
+        *kind* is a name of your own, like ``due`` or ``missed``. Raises ValidationError; for what
+        is no ``FeedOccurrence``, when the statements before it are done.
         """
         name = validation.reminder_kind(kind)
         remaining = _keys(occurrences)

@@ -149,7 +149,7 @@ class DoseTakenRepository:
         One statement per 5,000 reports (behind a proxy, as many as fit), so a lost connection may
         leave earlier ones stored: repeat the call, it is idempotent. A report that is refused
         spoils no other and raises nothing. Of two reports of one dose the first is recorded.
-        Raises ValidationError for what is no ``DoseReport``, when the statements before it are done.
+        Raises ValidationError for what is no ``DoseReport``, when those before it are stored.
         """
         return list(mark_many(self._db, reports))
 

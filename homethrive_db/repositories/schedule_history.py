@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from peewee import Expression, Select, fn
 
 from homethrive_db import local_days, models, validation
 from homethrive_db.database import Database
-from homethrive_db.entities import MedicationSchedule, NewSchedule
+from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
@@ -99,7 +100,7 @@ def revise(
         _check(old, effective, local_days.today(zone, now))
         if does_run_out:
             raise last_active(key)
-        ids, new = new_ids(1), [_successor(old, effective, changes)]
+        ids, new = new_ids(1), [_successor(old, changes)]
         created = db.rows(
             _REVISE,
             {
@@ -126,9 +127,14 @@ def _check(old: MedicationSchedule, effective: date, today: date) -> None:
         raise has_ended({"schedule_id": old.id}, message)
 
 
-def _successor(old: MedicationSchedule, effective: date, changes: Mapping[str, Any]) -> NewSchedule:
-    kept = {field: getattr(old, field) for field in validation.SCHEDULE}
-    return NewSchedule(**{**kept, **changes, "start_date": effective})
+def _successor(old: MedicationSchedule, changes: Mapping[str, Any]) -> MedicationSchedule:
+    """Give what goes on; of what is carried over, only what makes it impossible is refused."""
+    new = replace(old, **changes)
+    if new.timezone is not None:
+        new = replace(new, timezone=validation.zone(new.timezone))
+    validation.schedule_days(new.recurrence, new.days_of_week)
+    validation.schedule_dates(new.start_date, new.end_date)
+    return new
 
 
 def _records_since(day: date, old: MedicationSchedule, zone: str) -> dict[str, object]:

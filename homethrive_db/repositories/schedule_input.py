@@ -30,6 +30,9 @@ ROWS = json_rows(
     dosage_notes="text",
 )
 
+AnySchedule = NewSchedule | MedicationSchedule
+"""What is inserted: a new one, or one that a stored one has become."""
+
 _TABLE = models.MedicationSchedule
 
 _ANY_ID = UUID(int=0)
@@ -65,7 +68,7 @@ def insertion(medication_id: ColumnBase, *others: CTE, condition: Expression | N
 
 def parameters(
     ids: Sequence[UUID],
-    new: Sequence[NewSchedule],
+    new: Sequence[AnySchedule],
     medication_ids: Iterable[UUID | None] = repeat(None),
 ) -> dict[str, str]:
     """Bind schedules as the input rows."""
@@ -74,7 +77,7 @@ def parameters(
 
 def stored(
     ids: Sequence[UUID],
-    new: Sequence[NewSchedule],
+    new: Sequence[AnySchedule],
     medication_ids: Sequence[UUID],
     inserted_at: datetime,
 ) -> list[MedicationSchedule]:
@@ -98,12 +101,12 @@ def stored(
     ]
 
 
-def weigh(new: NewSchedule) -> int:
+def weigh(new: AnySchedule) -> int:
     """Tell how many bytes of a statement a schedule takes."""
     return json_bytes(_row(_ANY_ID, _ANY_ID, new))
 
 
-def _row(id: UUID, medication_id: UUID | None, new: NewSchedule) -> dict[str, object]:
+def _row(id: UUID, medication_id: UUID | None, new: AnySchedule) -> dict[str, object]:
     return {
         "id": str(id),
         "medication_id": medication_id and str(medication_id),

@@ -222,7 +222,8 @@ class ScheduleRepository:
         The old one ends the day before and keeps its doses; what is not passed is carried over,
         its planned end too. None where it is absent or not theirs. Not idempotent.
 
-        Raises ValidationError, also for an *effective* not after the start, and ConflictError:
+        Raises ValidationError, also for an *effective* not after the start, and where the stored
+        row has a zone of its own that is unknown and none is passed; and ConflictError:
         ``SCHEDULE_ENDED`` where the old one ends before *effective*, as after an earlier revision,
         or has ended by today in its zone; ``DOSES_RECORDED`` where a dose of that date or a later
         one is taken or skipped, be it at the instant in America/New_York under which the Node

@@ -202,6 +202,15 @@ def test_a_date_with_a_dose_skipped_is_past(schedules, make, homethrive_db):
     assert schedules.revise("user_1", schedule.id, REVISED + DAY)
 
 
+def test_what_is_carried_over_is_not_checked_again(schedules, make, homethrive_db):
+    """The Node service, or a program of before, may have stored more than a new one may have."""
+    schedule = make()
+    homethrive_db.execute_sql("UPDATE medication_schedules SET dosage_notes = %s", ("x" * 300,))
+    new = schedules.revise("user_1", schedule.id, REVISED, time_of_day="09:00")
+    assert new == schedules.find_by_id("user_1", new.id)
+    assert new.dosage_notes == "x" * 300
+
+
 def test_doses_of_other_schedules_do_not_matter(schedules, make, take):
     schedule = make()
     take(make(), NEW_YORK, 2025, 4, 1, 8)
