@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import click
 
-from homethrive_db.demo.events import due_on
 from homethrive_db.demo.households import Household
-from homethrive_db.entities import DoseKey, MedicationSchedule, TakenInfo
+from homethrive_db.doses.occurrence import DoseOccurrence
+from homethrive_db.entities import User
 from homethrive_db.repositories import Repositories
 
 DAY = date(2025, 3, 9)
@@ -27,43 +28,24 @@ def show_day(repositories: Repositories, household: Household) -> None:
     )
     click.echo("  " + click.style(_row([title for title, _ in _COLUMNS]), bold=True))
     click.echo("  " + "─" * sum(width for _, width in _COLUMNS))
-    for due, name, schedule, taken in _doses(repositories, household):
-        click.echo("  " + _dose_row(household, due, name, schedule, taken))
-
-
-def _doses(
-    repositories: Repositories, household: Household
-) -> list[tuple[datetime, str, MedicationSchedule, TakenInfo | None]]:
-    """List the doses of the day in their order, taken or not."""
-    user_id = household.reporters[0].clerk_user_id
-    schedules = {
-        schedule.id: (medication.name, schedule) for medication, schedule in household.plans
-    }
-    midnight = datetime.combine(DAY, datetime.min.time(), ZoneInfo(household.recipient.timezone))
-    taken = repositories.doses_taken.taken_map(
-        user_id, schedules, midnight, midnight + timedelta(days=1)
+    zone = ZoneInfo(recipient.timezone)
+    midnight = datetime.combine(DAY, time(), zone)
+    doses = repositories.doses.list_upcoming(
+        household.reporters[0].clerk_user_id,
+        recipient.id,
+        start=midnight,
+        end=midnight + timedelta(days=1),
     )
-    return sorted(
-        (due, name, schedule, taken.get(DoseKey(schedule.id, due)))
-        for name, schedule in schedules.values()
-        if (due := due_on(household, schedule, DAY)) is not None
-    )
+    for dose in doses:
+        click.echo("  " + _dose_row(dose, zone, household.people))
 
 
-def _dose_row(
-    household: Household,
-    due: datetime,
-    name: str,
-    schedule: MedicationSchedule,
-    taken: TakenInfo | None,
-) -> str:
-    zone = ZoneInfo(household.recipient.timezone)
-    local_due = f"{due.astimezone(zone):%H:%M}"
-    notes = schedule.dosage_notes or ""
-    if taken is None:
-        return click.style(_row([name, local_due, "missed", "", notes]), fg="red")
-    by = household.people[taken.taken_by_user_id].display_name or taken.taken_by_user_id
-    return _row([name, local_due, f"{taken.taken_at.astimezone(zone):%H:%M}", by, notes])
+def _dose_row(dose: DoseOccurrence, zone: ZoneInfo, people: Mapping[str, User]) -> str:
+    name, due, notes = dose.medication_name, f"{dose.local_time:%H:%M}", dose.dosage_notes or ""
+    if dose.taken_at is None or dose.taken_by_user_id is None:
+        return click.style(_row([name, due, "missed", "", notes]), fg="red")
+    by = people[dose.taken_by_user_id].display_name or dose.taken_by_user_id
+    return _row([name, due, f"{dose.taken_at.astimezone(zone):%H:%M}", by, notes])
 
 
 def _row(cells: list[str]) -> str:

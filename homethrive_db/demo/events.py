@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from homethrive_db.demo.households import ENDED_AT, SEED, Household
+from homethrive_db.doses.recurrence import occurrences
 from homethrive_db.entities import Medication, MedicationSchedule
 
 FIRST_DAY = date(2025, 3, 3)
@@ -38,21 +39,15 @@ def make_events(households: list[Household]) -> bytes:
     return "".join(json.dumps(event) + "\n" for event in events).encode()
 
 
-def due_on(household: Household, schedule: MedicationSchedule, day: date) -> datetime | None:
-    """Give the instant at which a schedule is due on a local date; None where it is not."""
-    if schedule.days_of_week is not None and day.isoweekday() not in schedule.days_of_week:
-        return None
-    zone = ZoneInfo(schedule.timezone or household.recipient.timezone)
-    return datetime.combine(day, schedule.time_of_day, zone).astimezone(UTC)
-
-
 def _due(
     household: Household, medication: Medication, schedule: MedicationSchedule
 ) -> Iterator[datetime]:
-    for number in range(DAYS):
-        due = due_on(household, schedule, FIRST_DAY + timedelta(days=number))
-        ended = medication.name.startswith("Amoxicillin") and due is not None and due > ENDED_AT
-        if due is not None and not ended:
+    zone = ZoneInfo(schedule.timezone or household.recipient.timezone)
+    since, until = (
+        datetime.combine(day, time(), zone) for day in (FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
+    )
+    for due in occurrences(schedule, zone, since, until):
+        if medication.inactive_at is None or due <= medication.inactive_at:
             yield due
 
 

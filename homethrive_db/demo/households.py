@@ -121,10 +121,19 @@ def make_households(repositories: Repositories) -> list[Household]:
     faker = Faker("en_US")
     faker.seed_instance(SEED)
     households = [_make(repositories, faker, plan) for plan in PLANS]
-    course = households[2].plans[0][0]
-    owner = households[2].reporters[0]
-    repositories.medications.set_inactive(owner.clerk_user_id, course.id, ENDED_AT)
+    _end_course(repositories, households[2])
     return households
+
+
+def _end_course(repositories: Repositories, household: Household) -> None:
+    """Deactivate the first medication of a household."""
+    course = household.plans[0][0]
+    owner = household.reporters[0]
+    ended = repositories.medications.set_inactive(owner.clerk_user_id, course.id, ENDED_AT)
+    household.plans = [
+        (ended if ended and medication == course else medication, schedule)
+        for medication, schedule in household.plans
+    ]
 
 
 def _make(repositories: Repositories, faker: Faker, plan: Plan) -> Household:
