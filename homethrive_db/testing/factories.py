@@ -13,7 +13,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from faker import Faker
+from peewee import fn
 
+from homethrive_db import models
 from homethrive_db.entities import (
     CaregiverAccess,
     CareRecipient,
@@ -28,6 +30,7 @@ from homethrive_db.entities import (
 )
 from homethrive_db.enums import AccessStatus
 from homethrive_db.repositories import Repositories
+from homethrive_db.statements import param, statement
 
 MEDICATIONS = (
     "Amlodipine 5 mg",
@@ -39,6 +42,14 @@ MEDICATIONS = (
     "Sertraline 50 mg",
 )
 
+_USER_OF = statement(
+    models.Medication.select(
+        fn.COALESCE(models.CareRecipient.user, models.CareRecipient.created_by_user)
+    )
+    .join(models.CareRecipient)
+    .where(models.Medication.id == param("id"))
+)
+
 
 class Factory:
     """Makes entities in a database, and inputs, the same ones for the same *seed*."""
@@ -47,8 +58,6 @@ class Factory:
         self._repositories = repositories
         self._faker = Faker("en_US")
         self._faker.seed_instance(seed)
-        self._user_of_recipient: dict[UUID, str] = {}
-        self._user_of_medication: dict[UUID, str] = {}
 
     def user(self, clerk_user_id: str | None = None, **profile: Any) -> User:
         """Make a user; further arguments are those of ``users.upsert``."""
@@ -72,17 +81,14 @@ class Factory:
         if changes:
             updated = self._repositories.care_recipients.update(user_id, profile.id, **changes)
             profile = updated or profile
-        self._user_of_recipient[profile.id] = user_id
         return profile
 
     def care_recipient(self, creator: User | None = None, **values: Any) -> CareRecipient:
         """Make a profile of somebody who does not sign in."""
         creator = creator or self.user()
-        recipient = self._repositories.care_recipients.create(
+        return self._repositories.care_recipients.create(
             creator.clerk_user_id, **{"display_name": self._faker.name(), **values}
         )
-        self._user_of_recipient[recipient.id] = creator.clerk_user_id
-        return recipient
 
     def caregiver_access(
         self,
@@ -103,29 +109,34 @@ class Factory:
     def medication(self, recipient: CareRecipient | None = None, **values: Any) -> Medication:
         """Make an active medication."""
         recipient = recipient or self.own_profile()
-        user_id = self._user_of_recipient[recipient.id]
         new = self.new_medication(**values)
-        medication = self._repositories.medications.create(
-            user_id, recipient.id, name=new.name, instructions=new.instructions
+        return self._repositories.medications.create(
+            recipient.user_id or recipient.created_by_user_id or "",
+            recipient.id,
+            name=new.name,
+            instructions=new.instructions,
         )
-        self._user_of_medication[medication.id] = user_id
-        return medication
 
     def schedule(self, medication: Medication | None = None, **values: Any) -> MedicationSchedule:
         """Make a schedule, daily unless told otherwise."""
         medication = medication or self.medication()
         return self._repositories.schedules.create_many(
-            self._user_of_medication[medication.id],
+            self.user_of(medication.id),
             {medication.id: [self.new_schedule(**values)]},
         )[0]
 
     def dose_taken(self, schedule: MedicationSchedule | None = None, **values: Any) -> DoseTaken:
-        """Make a dose that the medication's own user took."""
+        """Make a dose, taken as ``user_of`` tells."""
         schedule = schedule or self.schedule()
         return self._repositories.doses_taken.mark_taken(
-            self._user_of_medication[schedule.medication_id],
+            self.user_of(schedule.medication_id),
             self.new_dose_taken(schedule_id=schedule.id, **values),
         )
+
+    def user_of(self, medication_id: UUID) -> str:
+        """Tell who takes a medication, or who looks after who does and does not sign in."""
+        user_id: str = self._repositories._db.rows(_USER_OF, {"id": medication_id})[0][0]
+        return user_id
 
     def new_medication(self, **values: Any) -> NewMedication:
         """Make the input for a medication."""

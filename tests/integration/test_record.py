@@ -58,7 +58,7 @@ def test_bad_events_are_given_back_by_line_and_spoil_no_other(
     ended = homethrive_factory.medication(homethrive_factory.own_profile())
     late = homethrive_factory.schedule(ended)
     owner = homethrive_repositories.care_recipients.find_by_id
-    ended_by = homethrive_factory._user_of_medication[ended.id]
+    ended_by = homethrive_factory.user_of(ended.id)
     assert owner(ended_by, ended.recipient_id)
     homethrive_repositories.medications.set_inactive(ended_by, ended.id, DUE - timedelta(days=1))
     data = lines(

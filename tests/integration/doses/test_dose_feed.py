@@ -353,7 +353,7 @@ def test_a_dose_that_is_taken_or_skipped_is_neither_due_nor_missed(
     taken, skipped = (at_noon(homethrive_factory) for _ in range(2))
     homethrive_factory.dose_taken(taken, scheduled_for=NOON)
     (found,) = feed.due(NOON, NOON + MINUTE)
-    owner = homethrive_factory._user_of_medication[skipped.medication_id]
+    owner = homethrive_factory.user_of(skipped.medication_id)
     homethrive_repositories.doses.skip(owner, found.dose.dose_id)
     assert list(feed.due(NOON, NOON + MINUTE)) == []
     assert missed(feed) == []
@@ -380,7 +380,7 @@ def test_nothing_is_due_after_the_medication_became_inactive(
     homethrive_repositories, homethrive_factory, feed
 ):
     schedule = at_noon(homethrive_factory)
-    owner = homethrive_factory._user_of_medication[schedule.medication_id]
+    owner = homethrive_factory.user_of(schedule.medication_id)
     homethrive_repositories.medications.set_inactive(owner, schedule.medication_id, NOON)
     assert schedule_ids(feed.due(NOON, NOON + 3 * DAY)) == [schedule.id]
     assert list(feed.due(NOON + MINUTE, NOON + 3 * DAY)) == []
@@ -411,7 +411,7 @@ def test_a_cursor_holds_whatever_becomes_of_its_schedule(
 ):
     made = sorted((at_noon(homethrive_factory) for _ in range(3)), key=lambda one: one.id)
     first, *rest = feed.due(NOON, NOON + MINUTE)
-    owner = homethrive_factory._user_of_medication[made[0].medication_id]
+    owner = homethrive_factory.user_of(made[0].medication_id)
     homethrive_repositories.schedules.update(owner, made[0].id, time_of_day=time(9))
     assert list(feed.due(NOON, NOON + MINUTE, after=first.cursor)) == rest
     assert schedule_ids(rest) == [one.id for one in made[1:]]
