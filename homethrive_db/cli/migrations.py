@@ -123,7 +123,8 @@ def status(form: str, exit_code: bool) -> None:
     with database() as db:
         state = migrations.status(db)
         if form == "json":
-            click.echo(json.dumps({"database": db.database, **asdict(state)}, default=str))
+            shown = {"database_name": db.database, "ok": state.is_current, **asdict(state)}
+            click.echo(json.dumps(shown, default=str))
         else:
             click.echo(db.database)
             width = max(map(len, [*(one.name for one in state.applied), *state.pending]), default=0)

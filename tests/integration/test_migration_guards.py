@@ -198,6 +198,7 @@ def test_status_tells_when_and_how_long_and_what_is_edited(empty_db, server):
     assert pending == [f"  pending  {name}" for name in NAMES[1:]]
     assert run_command("status", "--exit-code", url=server.url).returncode == 1
     found = json.loads(run_command("status", "--format", "json", url=server.url).stdout)
+    assert (found["database_name"], found["ok"]) == (empty_db.database, False)
     assert found["pending"] == NAMES[1:]
     assert found["applied"][0]["name"] == FIRST
     assert found["applied"][0]["is_edited"] is True
