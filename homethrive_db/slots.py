@@ -68,15 +68,19 @@ class SlotCounts:
 
 
 class Slots:
-    """At most *size* slots: the latest one returned is the first one taken."""
+    """At most *size* slots: the latest one returned is the first one taken.
+
+    Who waits stands in line: a thread that returned its slot and wants another would else be there
+    before those that it wakes, again and again.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
-        self._came_free = threading.Condition(self._lock)
+        self._line: dict[threading.Condition, threading.Thread] = {}
+        """Who waits, the first one first, each told by a condition of its own."""
         self._idle: list[Slot] = []
         self._held: dict[threading.Thread | None, Slot] = {}  # a thread has one at most
-        self._waiting = 0
         self._wait_seconds = 0.0
 
     def take(self, timeout: float) -> Slot:
@@ -89,7 +93,7 @@ class Slots:
         """
         owner = threading.current_thread()
         with self._lock:
-            slot = self._find(owner)
+            slot = self._find(owner) if self._may_pass(owner) else None
             if slot is None:
                 slot = self._wait(owner, timeout)
             slot.owner = owner
@@ -105,8 +109,7 @@ class Slots:
                 return False
             slot.owner = None
             self._idle.append(slot)
-            if self._waiting:
-                self._came_free.notify()
+            self._call_next()
             return True
 
     def give_up(self, slot: Slot) -> None:
@@ -114,8 +117,7 @@ class Slots:
         with self._lock:
             if self._held.get(slot.owner) is slot:  # a signal's handler may have taken another
                 del self._held[slot.owner]
-            if self._waiting:
-                self._came_free.notify()
+            self._call_next()
 
     def own(self) -> Slot | None:
         """Give the slot that this thread has taken; None where it has none."""
@@ -128,7 +130,8 @@ class Slots:
             taken: dict[threading.Thread | None, Slot] = {}
             if held:
                 taken, self._held = self._held, {}
-            self._came_free.notify_all()
+            for came_free in self._line:
+                came_free.notify()
             return idle, list(taken.values())
 
     def held(self) -> list[Slot]:
@@ -144,11 +147,23 @@ class Slots:
     def counts(self) -> SlotCounts:
         """Count."""
         with self._lock:
-            return SlotCounts(len(self._held), len(self._idle), self._waiting, self._wait_seconds)
+            return SlotCounts(len(self._held), len(self._idle), len(self._line), self._wait_seconds)
 
     def everything(self) -> Iterable[Slot]:
         """List every slot without the lock, for a process that has just been forked."""
         return [*self._idle, *self._held.values()]
+
+    def _may_pass(self, owner: threading.Thread) -> bool:
+        """Say whether nobody waits, or only who cannot go on before this thread has a slot.
+
+        That is this thread itself: a handler of a signal runs while it waits.
+        """
+        return not self._line or owner in self._held or owner in self._line.values()
+
+    def _call_next(self) -> None:
+        for came_free in self._line:
+            came_free.notify()
+            break
 
     def _find(self, owner: threading.Thread) -> Slot | None:
         own = self._held.pop(owner, None)
@@ -166,18 +181,21 @@ class Slots:
 
     def _wait(self, owner: threading.Thread, timeout: float) -> Slot:
         started = time.monotonic()
-        self._waiting += 1
+        came_free = threading.Condition(self._lock)
         try:
+            self._line[came_free] = owner
             while True:
                 left = started + timeout - time.monotonic()
                 if left <= 0:
                     raise self._timed_out(timeout)
-                self._came_free.wait(min(left, 1.0))  # owners die without a notice
+                # Owners die without a notice, and a handler of a signal may hold up the first one.
+                came_free.wait(min(left, 1.0))
                 slot = self._find(owner)
                 if slot is not None:
                     return slot
         finally:
-            self._waiting -= 1
+            self._line.pop(came_free, None)
+            self._call_next()
             self._wait_seconds += time.monotonic() - started
 
     def _timed_out(self, timeout: float) -> PoolTimeoutError:
