@@ -120,6 +120,8 @@ def _open(parameters: Mapping[str, Any], seconds: float) -> Any:
     _check_texts(parameters)  # now with what the credentials gave
     if seconds == math.inf:
         return psycopg2.connect(**parameters)
+    if seconds <= 0:  # a thread may be quicker than who waits for it not at all
+        raise exceeded()
     outcomes: SimpleQueue[Any] = SimpleQueue()
 
     def attempt() -> None:

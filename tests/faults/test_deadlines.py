@@ -129,6 +129,16 @@ def test_a_deadline_ends_a_connect(proxy, proxy_url, make_db):
     assert db.stats().in_use == 0
 
 
+def test_when_no_time_is_left_no_connect_begins(url, make_db, monkeypatch):
+    """It may be done before its thread is waited for: a local server takes a millisecond."""
+    begun = threading.Event()
+    monkeypatch.setattr("psycopg2.connect", lambda **_: begun.set())
+    with pytest.raises(UnavailableError) as caught:
+        make_db(url)._connector.connect(0)
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert not begun.wait(0.2)
+
+
 def test_what_is_done_in_time_is_left_alone(url, make_db):
     db = make_db(url)
     with db.connection_context():
