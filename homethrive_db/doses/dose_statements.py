@@ -93,7 +93,10 @@ INSERT_SKIP = _insertion(
 
 
 def _delete() -> Any:
-    """Delete the records of a schedule at some instants, of doses taken and skipped."""
+    """Delete the records of a schedule at some instants, of doses taken and skipped.
+
+    Not idempotent: repeated, it could take back what another caregiver has recorded meanwhile.
+    """
     of_schedule = param("schedule_id")
     is_reached = reaches(param("user_id"), recipient_of(medication_of(of_schedule)))
 
@@ -108,7 +111,7 @@ def _delete() -> Any:
             .returning(table.id)
         )
 
-    return statement(records(_TAKEN).with_cte(records(_SKIP).cte("skips")), is_idempotent=True)
+    return statement(records(_TAKEN).with_cte(records(_SKIP).cte("skips")))
 
 
 DELETE = _delete()

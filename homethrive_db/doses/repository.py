@@ -150,8 +150,9 @@ class DoseRepository:
     def undo(self, user_id: str, dose_id: str) -> DoseOccurrence:
         """Take back that a dose was taken or skipped, and give it as it is then.
 
-        Removes whatever is recorded of its date, by either service. Idempotent: what is not
-        recorded stays so. One statement, and a second where there is something to remove.
+        Removes whatever is recorded of its date, by either service; what is not recorded stays so.
+        One statement, and a second where there is something to remove, which is not repeated where
+        its answer is lost: another caregiver may have recorded the dose meanwhile.
         """
         dose = self._find(user_id, decode_dose_id(dose_id))
         if dose.taken is not None or dose.skip is not None:

@@ -1,10 +1,18 @@
 """Calls whose answer is lost: what is repeated unseen, and what never is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homethrive_db import DoseReport, NewDoseTaken, Repositories, UnavailableError, create_db
+from homethrive_db import (
+    DoseReport,
+    NewDoseTaken,
+    Repositories,
+    UnavailableError,
+    create_db,
+    encode_dose_id,
+    occurrences,
+)
 from homethrive_db.testing.factories import Factory
 from tests.faults.conftest import DATABASE
 
@@ -74,7 +82,15 @@ def test_an_idempotent_write_is_repeated_once(db_through_proxy, losing, househol
     assert db_through_proxy.stats().dropped == {"lost": 1}
 
 
+def undo(all_of_them, schedule):
+    (at,) = occurrences(schedule, "America/New_York", DUE, DUE + timedelta(days=1))
+    dose_id = encode_dose_id(schedule.id, at)
+    all_of_them.doses.record("owner", dose_id)
+    all_of_them.doses.undo("owner", dose_id)
+
+
 OTHERS = {
+    "WITH": undo,
     "UPDATE": lambda all_of_them, _: all_of_them.users.update_roles(
         "owner", is_recipient=True, is_caregiver=False
     ),
