@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 
 from homethrive_db.doses.agenda import Agenda
 from homethrive_db.doses.occurrence import DoseOccurrence
@@ -18,8 +18,10 @@ class Dose:
     changed. Raises ValidationError (``NO_SUCH_DOSE``) where the schedule has no such dose.
     """
 
-    def __init__(self, agenda: Agenda, key: DoseKey) -> None:
+    def __init__(self, agenda: Agenda, key: DoseKey, seen: str = "") -> None:
         self.key = key
+        self.seen = seen
+        """What its schedule was, to be compared when it is settled."""
         self._agenda = agenda
         is_recorded = any(row[0] == key.scheduled_for for row in (*agenda.taken, *agenda.skips))
         if not is_recorded and agenda.day_of(key.scheduled_for) is None:
@@ -47,11 +49,6 @@ class Dose:
     def scheduled_for(self) -> datetime:
         """When it is due, in UTC: our own instant, not the Node service's."""
         return self._due.at
-
-    @property
-    def local_date(self) -> date:
-        """Give the date it counts for."""
-        return self._due.day
 
     def is_open_at(self, instant: datetime) -> bool:
         """Say whether the medication is active at one of its instants."""

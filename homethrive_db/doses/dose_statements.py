@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, fn
 
 from homethrive_db import models
 from homethrive_db.doses.agenda_rows import RECIPIENT_ZONE, SCHEDULE_COLUMNS, TOUCHES_DAYS
@@ -40,7 +40,19 @@ LIST = statement(
     )
 )
 
-FIND = statement(_REACHED.where(_IS_SCHEDULE))
+_AS_IT_IS = fn.jsonb_build_array(
+    _SCHEDULE.recurrence,
+    _SCHEDULE.time_of_day,
+    _SCHEDULE.days_of_week,
+    _SCHEDULE.start_date,
+    _SCHEDULE.end_date,
+    _SCHEDULE.timezone,
+    RECIPIENT_ZONE,
+).cast("text")
+"""All that says when a schedule is due."""
+
+# With that as the last column, behind those of an agenda.
+FIND = statement(_REACHED.select_extend(_AS_IT_IS).where(_IS_SCHEDULE))
 
 # Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
 LOCK = statement(
@@ -52,16 +64,15 @@ LOCK = statement(
 _AT = param("scheduled_for", "timestamptz")
 
 
-def _insertion(record: Any, values: dict[Any, Any]) -> Statement:
-    """Insert a record of a dose, unless there is one, or none is due at that instant any more.
+def _insertion(record: Any, values: dict[Any, Any], *conditions: Any) -> Statement:
+    """Insert a record of a dose, unless there is one, or the schedule is no more as it was *seen*.
 
     The schedule is locked as the foreign key would: who waits for a revision to end looks at what
     the schedule is then, or a dose of after its end would be recorded, and be due once more.
     """
-    goes_on = _SCHEDULE.end_date.is_null() | (_SCHEDULE.end_date >= param("day", "date"))
     source = (
         with_reached_recipient(_SCHEDULE.select(*values.values()), param("user_id"))
-        .where(_IS_SCHEDULE, is_open(_AT), goes_on)
+        .where(_IS_SCHEDULE, is_open(_AT), param("seen") == _AS_IT_IS, *conditions)
         .for_update("FOR KEY SHARE", of=_SCHEDULE)
     )
     query = record.insert_from(source, list(values)).on_conflict_ignore().returning(record.id)
@@ -89,6 +100,12 @@ INSERT_SKIP = _insertion(
         _SKIP.skipped_at: fn.statement_timestamp(),
         _SKIP.skipped_by_user: param("user_id"),
     },
+    ~fn.EXISTS(
+        _TAKEN.select(SQL("1")).where(
+            _TAKEN.schedule == _SCHEDULE.id,
+            _TAKEN.scheduled_for == fn.ANY(param("instants", "timestamptz[]")),
+        )
+    ),
 )
 
 

@@ -116,14 +116,17 @@ class DoseRepository:
 
         Idempotent: of a dose that is recorded already, under whichever instant of its date, the
         first report stays. Two statements, one to see whose dose it is and one to record it; where
-        the dose has two instants four, the last three in a transaction. Raises ConflictError
-        (``MEDICATION_INACTIVE``) for a new dose after the medication's ``inactive_at``.
+        the dose has two instants, or somebody was first or changed the schedule meanwhile, more of
+        them, in a transaction. Raises ConflictError (``MEDICATION_INACTIVE``) for a new dose after
+        the medication's ``inactive_at``.
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")
         dose = self._find(user_id, decode_dose_id(dose_id))
-        if dose.taken is None and len(dose.instants) > 1:
-            return self._record_locked(user_id, dose.key, at)
-        return self._record(user_id, dose, at)
+        if dose.taken is not None or len(dose.instants) < 2:
+            recorded = self._record(user_id, dose, at)
+            if recorded is not None:
+                return recorded
+        return self._record_locked(user_id, dose.key, at)
 
     def skip(self, user_id: str, dose_id: str, *, reason: str | None = None) -> DoseOccurrence:
         """Record that a dose is left out on purpose, and give it as it is stored.
@@ -174,42 +177,52 @@ class DoseRepository:
         rows = self._db.rows(dose_statements.FIND, values)
         if not rows:
             raise no_schedule(key.schedule_id)
-        return Dose(_agenda(rows[0], key), key)
+        *row, seen = rows[0]
+        return Dose(_agenda(row, key), key, seen)
 
     def _record_locked(self, user_id: str, key: DoseKey, at: datetime) -> DoseOccurrence:
-        """Record a dose that has two instants, under a lock of its schedule.
+        """Record a dose under a lock of its schedule, which keeps it as it is.
 
-        The table's unique key does not keep apart two callers, each with another one. What was
-        recorded is read anew by a statement after the one that waited: that saw the rows of before.
+        Where a dose has two instants, the table's unique key does not keep apart two callers, each
+        with another one. What was recorded is read anew by a statement after the one that waited:
+        that saw the rows of before.
         """
         with self._db.atomic():
             self._db.rows(
                 dose_statements.LOCK, {"user_id": user_id, "schedule_id": key.schedule_id}
             )
-            return self._record(user_id, self._find(user_id, key), at)
-
-    def _record(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence:
-        for _ in range(ATTEMPTS):
-            if dose.taken is not None:
-                return dose.stored
-            if not dose.is_open_at(dose.new_record):
-                raise inactive(dose.key.schedule_id)
-            if self._insert_taken(user_id, dose, at):
-                return dose.occurrence(Taken(dose.new_record, at, user_id))
-            dose = self._find(user_id, dose.key)
+            for _ in range(ATTEMPTS):
+                recorded = self._record(user_id, self._find(user_id, key), at)
+                if recorded is not None:
+                    return recorded
         raise lost_race()
+
+    def _record(self, user_id: str, dose: Dose, at: datetime) -> DoseOccurrence | None:
+        """Record a dose as it was found; None where that is not so any more."""
+        if dose.taken is not None:
+            return dose.stored
+        if not dose.is_open_at(dose.new_record):
+            raise inactive(dose.key.schedule_id)
+        if not self._insert_taken(user_id, dose, at):
+            return None
+        return dose.occurrence(Taken(dose.new_record, at, user_id))
 
     def _insert_taken(self, user_id: str, dose: Dose, at: datetime) -> bool:
         values = {"user_id": user_id, "scheduled_for": dose.new_record, "taken_at": at}
         return self._insert(dose_statements.INSERT_TAKEN, dose, values)
 
     def _insert_skip(self, user_id: str, dose: Dose, reason: str | None) -> bool:
-        values = {"user_id": user_id, "scheduled_for": dose.scheduled_for, "reason": reason}
+        values = {
+            "user_id": user_id,
+            "scheduled_for": dose.scheduled_for,
+            "instants": array(dose.instants),
+            "reason": reason,
+        }
         return self._insert(dose_statements.INSERT_SKIP, dose, values)
 
     def _insert(self, insertion: Statement, dose: Dose, values: dict[str, object]) -> bool:
         """Insert a record; False where somebody was first, or has changed the schedule."""
-        key = {"schedule_id": dose.key.schedule_id, "day": dose.local_date}
+        key = {"schedule_id": dose.key.schedule_id, "seen": dose.seen}
         return bool(self._db.rows(insertion, {**values, **key}))
 
 

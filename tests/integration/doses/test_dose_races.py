@@ -141,3 +141,93 @@ def test_a_dose_is_not_settled_under_a_schedule_that_is_revised_meanwhile(
     assert count(repositories, "dose_taken") == count(repositories, "dose_skips") == 0
     new_id = encode_dose_id(new.id, at(DAY, "Europe/London"))
     assert getattr(repositories.doses, settle)("owner", new_id).status != DoseStatus.SCHEDULED
+
+
+@pytest.fixture
+def meeting(homethrive_committed_url):
+    """Give repositories for which something happens once, when they have looked at a dose."""
+    opened = []
+
+    def make(happen):
+        pending = [happen]
+
+        def look(event):
+            if event.name == "dose_statements.find" and pending:
+                pending.pop()()
+
+        opened.append(create_db(homethrive_committed_url, on_statement=look))
+        return Repositories(opened[-1]).doses
+
+    yield make
+    for db in opened:
+        db.close_all()
+
+
+MOVED_TO = time(10, 30)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/London"])
+def test_a_dose_is_recorded_once_though_its_schedule_is_moved_meanwhile(
+    repositories, schedule, meeting, zone
+):
+    """And recorded by somebody else, at its new time."""
+    repositories.schedules.update("owner", schedule.id, timezone=zone)
+    new_id = encode_dose_id(schedule.id, at(DAY, "Europe/London") + timedelta(hours=2))
+
+    def move_and_record():
+        repositories.schedules.update("owner", schedule.id, time_of_day=MOVED_TO)
+        repositories.doses.record("owner", new_id, taken_at=NOON)
+
+    old_id = encode_dose_id(schedule.id, at(DAY, "Europe/London"))
+    with suppress(ValidationError):  # its date has a dose, its old instant has none
+        assert meeting(move_and_record).record("owner", old_id).taken_at == NOON
+    assert count(repositories, "dose_taken") == 1
+
+
+@pytest.mark.parametrize("settle", ["record", "skip"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"time_of_day": MOVED_TO},
+        {"recurrence": "weekly", "days_of_week": [DAY.isoweekday() % 7 + 1]},
+        {"start_date": DAY + timedelta(days=30)},
+        {"end_date": DAY - timedelta(days=1)},
+        {"timezone": "Asia/Tokyo"},
+    ],
+)
+def test_no_dose_is_settled_that_is_none_any_more(
+    repositories, schedule, homethrive_committed_factory, meeting, settle, changes
+):
+    repositories.schedules.create_many(
+        "owner", {schedule.medication_id: [homethrive_committed_factory.new_schedule()]}
+    )
+    repositories.schedules.update("owner", schedule.id, timezone="Europe/London")
+    doses = meeting(lambda: repositories.schedules.update("owner", schedule.id, **changes))
+    with pytest.raises(ValidationError) as caught:
+        getattr(doses, settle)("owner", encode_dose_id(schedule.id, at(DAY, "Europe/London")))
+    assert caught.value.code == "NO_SUCH_DOSE"
+    assert count(repositories, "dose_taken") == count(repositories, "dose_skips") == 0
+
+
+def test_a_dose_follows_its_recipient_who_moves_meanwhile(repositories, schedule, meeting):
+    medication = repositories.medications.find_by_id("owner", schedule.medication_id)
+    doses = meeting(
+        lambda: repositories.care_recipients.update(
+            "owner", medication.recipient_id, timezone="Asia/Tokyo"
+        )
+    )
+    with pytest.raises(ValidationError) as caught:
+        doses.record("owner", encode_dose_id(schedule.id, at(DAY, "Europe/London")))
+    assert caught.value.code == "NO_SUCH_DOSE"
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "America/New_York"])
+def test_a_dose_that_is_taken_meanwhile_is_not_skipped(repositories, schedule, ids, meeting, zone):
+    due = at(DAY, zone)
+    doses = meeting(
+        lambda: repositories.doses_taken.mark_taken("owner", NewDoseTaken(schedule.id, due, NOON))
+    )
+    with pytest.raises(ConflictError) as caught:
+        doses.skip("owner", ids(DAY)[0])
+    assert caught.value.code == "DOSE_TAKEN"
+    assert count(repositories, "dose_skips") == 0
