@@ -15,7 +15,7 @@ from homethrive_db.repositories.access import (
     recipient_of,
     with_reached_recipient,
 )
-from homethrive_db.repositories.dose_rows import is_open
+from homethrive_db.repositories.dose_rows import ISOLATION, is_open
 from homethrive_db.statements import Statement, param, statement
 
 _SCHEDULE: Any = models.MedicationSchedule
@@ -56,7 +56,7 @@ FIND = statement(_REACHED.select_extend(_AS_IT_IS).where(_IS_SCHEDULE))
 
 # Not FOR UPDATE, which would hold up the Node service: its new doses refer to the schedule.
 LOCK = statement(
-    _SCHEDULE.select(_SCHEDULE.id)
+    _SCHEDULE.select(ISOLATION)
     .where(reached_schedule(param("user_id"), param("schedule_id")))
     .for_update("FOR NO KEY UPDATE", of=_SCHEDULE)
 )

@@ -19,7 +19,13 @@ from homethrive_db.doses.occurrence import BY_TIME, DoseOccurrence
 from homethrive_db.doses.records import Skipped, Taken
 from homethrive_db.entities import DoseKey
 from homethrive_db.errors import ConflictError, ValidationError
-from homethrive_db.repositories.dose_rows import ATTEMPTS, inactive, lost_race, no_schedule
+from homethrive_db.repositories.dose_rows import (
+    ATTEMPTS,
+    inactive,
+    lost_race,
+    no_schedule,
+    see_what_came,
+)
 from homethrive_db.statements import Statement, array
 
 WINDOW = timedelta(days=7)
@@ -117,8 +123,9 @@ class DoseRepository:
         Idempotent: of a dose that is recorded already, under whichever instant of its date, the
         first report stays. Two statements, one to see whose dose it is and one to record it; where
         the dose has two instants, or somebody was first or changed the schedule meanwhile, more of
-        them, in a transaction. Raises ConflictError (``MEDICATION_INACTIVE``) for a new dose after
-        the medication's ``inactive_at``.
+        them, in a transaction, which has to be READ COMMITTED: else ConfigurationError is raised.
+        Raises ConflictError (``MEDICATION_INACTIVE``) for a new dose after the medication's
+        ``inactive_at``.
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")
         dose = self._find(user_id, decode_dose_id(dose_id))
@@ -188,9 +195,9 @@ class DoseRepository:
         that saw the rows of before.
         """
         with self._db.atomic():
-            self._db.rows(
-                dose_statements.LOCK, {"user_id": user_id, "schedule_id": key.schedule_id}
-            )
+            values = {"user_id": user_id, "schedule_id": key.schedule_id}
+            for (isolation,) in self._db.rows(dose_statements.LOCK, values):
+                see_what_came(isolation)
             for _ in range(ATTEMPTS):
                 recorded = self._record(user_id, self._find(user_id, key), at)
                 if recorded is not None:

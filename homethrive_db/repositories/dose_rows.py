@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from peewee import ColumnBase, Expression
+from peewee import ColumnBase, Expression, fn
 
 from homethrive_db import models
 from homethrive_db.entities import DoseReport, DoseTaken, NewDoseTaken
-from homethrive_db.errors import ConflictError, NotFoundError, UnavailableError
+from homethrive_db.errors import (
+    ConfigurationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+)
 from homethrive_db.statements import columns
 
 DOSE = columns(models.DoseTaken, DoseTaken)
@@ -45,6 +50,19 @@ def stored_as_sent(
         dose.taken_at,
         user_id,
     )
+
+
+ISOLATION = fn.current_setting("transaction_isolation")
+"""Selected by a statement that locks, for ``see_what_came``."""
+
+
+def see_what_came(isolation: str) -> None:
+    """Raise ConfigurationError where what came while a lock was waited for is not to be seen."""
+    if isolation != "read committed":
+        raise ConfigurationError(
+            f"the transaction is {isolation}: what is recorded while it waits for the schedule's "
+            "lock would not be seen; this call needs READ COMMITTED"
+        )
 
 
 def no_schedule(schedule_id: UUID) -> NotFoundError:

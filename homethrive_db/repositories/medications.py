@@ -246,7 +246,10 @@ class MedicationRepository:
         )
 
     def set_active(self, user_id: str, medication_id: UUID | str) -> Medication | None:
-        """Take a deactivation back; None where the medication is absent or not theirs."""
+        """Take a deactivation back: the doses of the time since then were due.
+
+        None where the medication is absent or not theirs. Raises ValidationError.
+        """
         return self._db.first(_SET_ACTIVE, Medication, **_key(user_id, medication_id))
 
 

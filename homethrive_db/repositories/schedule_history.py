@@ -14,6 +14,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
+from homethrive_db.repositories.dose_rows import ISOLATION, see_what_came
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
 from homethrive_db.statements import Statement, array, columns, param, statement
 from homethrive_db.value_types import new_ids
@@ -30,6 +31,7 @@ def _lock() -> Statement:
     query = Select(
         (locked,),
         (
+            ISOLATION,
             fn.statement_timestamp(),
             locked.c.recipient_timezone,
             runs_out(locked, param("end_date", "date")),
@@ -93,7 +95,8 @@ def revise(
         rows = db.rows(_LOCK, {**key, "end_date": changes.get("end_date")})
         if not rows:
             return None
-        now, recipient_zone, does_run_out, *row = rows[0]
+        isolation, now, recipient_zone, does_run_out, *row = rows[0]
+        see_what_came(isolation)
         old = MedicationSchedule.from_row(*row)
         zone = recipient_zone if old.timezone is None else old.timezone
         local_days.report_unknown(zone, old.id)

@@ -227,7 +227,8 @@ class ScheduleRepository:
         ``SCHEDULE_ENDED`` where the old one ends before *effective*, as after an earlier revision,
         or has ended by today in its zone; ``DOSES_RECORDED`` where a dose of that date or a later
         one is taken or skipped, be it at the instant in America/New_York under which the Node
-        service records it; ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``.
+        service records it; ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``. And
+        ConfigurationError inside a transaction that is not READ COMMITTED.
         """
         checked = validation.schedule_revision(effective, changes)
         return revise(self._db, _key(user_id, schedule_id), effective, checked)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from homethrive_db import (
+    ConfigurationError,
     ConflictError,
     DoseStatus,
     NewDoseTaken,
@@ -231,3 +232,22 @@ def test_a_dose_that_is_taken_meanwhile_is_not_skipped(repositories, schedule, i
         doses.skip("owner", ids(DAY)[0])
     assert caught.value.code == "DOSE_TAKEN"
     assert count(repositories, "dose_skips") == 0
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_what_must_see_what_came_meanwhile_is_refused_where_it_would_not(
+    repositories, schedule, ids, homethrive_committed_url, level
+):
+    """A dose that is recorded while they wait for their lock would be due once more."""
+    db = create_db(homethrive_committed_url)
+    strict = Repositories(db)
+    calls = (
+        lambda: strict.schedules.revise("owner", schedule.id, DAY),
+        lambda: strict.doses.record("owner", ids(DAY)[0]),
+    )
+    for call in calls:
+        with pytest.raises(ConfigurationError, match=level.lower()), db.atomic(level):
+            call()
+    db.close_all()
+    assert repositories.schedules.find_by_id("owner", schedule.id) == schedule
+    assert count(repositories, "dose_taken") == 0
