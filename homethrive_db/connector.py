@@ -54,16 +54,15 @@ class Credentials(Protocol):
 
 
 class Connector:
-    """Connects to one database, and asks for credentials each time.
-
-    Raises ConfigurationError for a keyword that libpq does not know, or cannot take the value of.
-    """
+    """Connects to one database, and asks for credentials each time."""
 
     def __init__(self, parameters: Mapping[str, Any], credentials: Credentials | None) -> None:
-        _check_texts(parameters)
-        with Translation(nothing_written=True):
-            make_dsn(**{name: parameters[name] for name in parameters.keys() - _DRIVERS_OWN})
-        self.parameters = {"connection_factory": _Connection, **parameters}
+        # The encoding is no choice: in another, names that people have could not be sent, or read.
+        self.parameters = {
+            "connection_factory": _Connection,
+            **parameters,
+            "client_encoding": "UTF8",
+        }
         self._credentials = credentials
 
     @without_locals
@@ -100,6 +99,13 @@ class Connector:
 
     def _connect_timeout(self) -> float:
         return float(self.parameters.get("connect_timeout") or 0) or math.inf
+
+
+def check_keywords(parameters: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for what is no keyword of libpq, or a value that it cannot take."""
+    _check_texts(parameters)
+    with Translation(nothing_written=True):
+        make_dsn(**{name: parameters[name] for name in parameters.keys() - _DRIVERS_OWN})
 
 
 def _check_texts(parameters: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 from peewee import DatabaseProxy
 
 from homethrive_db import settings, validation
+from homethrive_db.connector import check_keywords
 from homethrive_db.errors import (
     CONNECTION_LOST,
     ConfigurationError,
@@ -39,6 +40,7 @@ _KEPT_ROWS = 100
 _STARTUP_VARIABLES = ("PGOPTIONS", "PGGEQO")  # libpq sends what they say
 
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
+_ISOLATION_LEVEL = "isolation_level"  # of Peewee: of every transaction
 
 
 class Database(TransactionalPool):
@@ -212,8 +214,8 @@ def create_db(
 
     At most *max_connections* are open at once; a thread that finds all in use waits up to
     *pool_timeout* seconds. *options* are those of ``DatabaseOptions``, and keywords of libpq
-    (``connect_timeout``, ``sslmode``, ...), which win over those in the URL. ``embedded://`` starts
-    the embedded server.
+    (``connect_timeout``, ``sslmode``, ...), which win over those in the URL; Peewee's
+    ``isolation_level`` is that of every transaction. ``embedded://`` starts the embedded server.
 
     Raises ConfigurationError for a URL that is missing or cannot be read, for an option with a
     wrong value, and for what is neither an option nor a keyword of libpq.
@@ -241,6 +243,8 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
     if "database" in parameters:  # psycopg2's own name for it, and of an argument of Peewee's
         raise ConfigurationError('"database" is no option: libpq calls it dbname')
+    # Else Peewee and playhouse would take others of theirs, against which the pool is not proof.
+    check_keywords({name: value for name, value in parameters.items() if name != _ISOLATION_LEVEL})
     if options.proxy:
         _refuse_what_a_proxy_does(parameters)
     if options.proxy or getattr(options.credentials, "verify_tls", False):

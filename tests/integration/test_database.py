@@ -274,7 +274,8 @@ def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
 
 
 def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
-    for keyword in ("nonsense", "database"):
+    of_peewee = ("autoconnect", "stale_timeout", "thread_safe", "encoding")
+    for keyword in ("nonsense", "database", *of_peewee):
         with pytest.raises(ConfigurationError, match=f'"{keyword}" is no option'):
             create_db(NOBODY, **{keyword: "1"})
 
@@ -290,3 +291,16 @@ def test_a_connection_context_inside_a_transaction_leaves_it_open(db):
             users.upsert("user_2")
         assert users.find_by_clerk_user_id("user_1")
     assert checked_out(db) == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "SQL_ASCII"])
+def test_names_of_people_are_written_and_read_whatever_the_encoding_of_the_client(
+    homethrive_committed_url, monkeypatch, encoding
+):
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    for keywords in ({}, {"client_encoding": encoding}):
+        db = create_db(homethrive_committed_url, **keywords)
+        users = Repositories(db).users
+        users.upsert("user_1", display_name="Ana \u674e \u20ac")
+        assert users.find_by_clerk_user_id("user_1").display_name == "Ana \u674e \u20ac"
+        db.close_all()
