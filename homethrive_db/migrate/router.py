@@ -106,10 +106,11 @@ class SafeRouter:
     def apply(self, name: str | None = None, *, fake: bool = False) -> Iterator[str]:
         """Apply the pending migrations up to *name*; yields the name of each that it applied.
 
-        One that another migrator applied meanwhile is passed over. *fake* only notes them. Raises
-        MigrationError.
+        One that another migrator applied meanwhile is passed over, and one that somebody took back
+        meanwhile is applied again. *fake* only notes them. Raises MigrationError.
         """
-        for file in self._pending(name):
+        while pending := self._pending(name):
+            file = pending[0]
             if self._run(file, partial(self._apply_one, file, fake=fake)):
                 yield file.name
 
@@ -173,7 +174,8 @@ class SafeRouter:
     def _apply_one(self, file: MigrationFile, *, fake: bool) -> bool:
         with self._turn(file):
             done = self.done
-            if file.name in done:
+            here = {one.name for one in self.files() if one.name <= file.name}
+            if here - {*done} != {file.name}:  # others were at work since it was the next
                 return False
             _check_order(file, done)
             if not done:

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from homethrive_db import MigrationError, create_db
-from homethrive_db.migrate import migrate, status
+from homethrive_db.migrate import migrate, rollback, status
 from homethrive_db.migrate.lock import migration_lock
 from tests import migrators
 from tests.catalog import CONTRACT, read_catalog, shared_part
@@ -35,6 +37,38 @@ def test_eight_at_once_apply_each_migration_once(empty_db, server, attempt):
         history = empty_db.execute_sql("SELECT name FROM migratehistory ORDER BY id").fetchall()
     assert [name for (name,) in history] == NAMES
     assert [done.stdout.count(name) for name in NAMES] == [1] * len(NAMES)
+
+
+def test_what_is_taken_back_between_two_migrations_is_applied_again(empty_db, server):
+    """Else the later ones would be applied without it, and be refused ever after."""
+    other = create_db(server.url)
+    applied = []
+    for name in migrate(empty_db):
+        applied.append(name)
+        if len(applied) == 4:
+            assert list(rollback(other, 2)) == [NAMES[3], NAMES[2]]
+    other.close_all()
+    assert applied == [*NAMES[:4], *NAMES[2:]]
+    assert status(empty_db).is_current
+    assert shared_part(read_catalog(empty_db)) == CONTRACT
+
+
+def test_what_is_taken_back_while_a_migrator_waits_is_applied_again(empty_db, server):
+    list(migrate(empty_db, NAMES[4]))
+    other, waits = create_db(server.url), threading.Event()
+
+    def go_on():
+        return list(migrate(other, on_wait=lambda _: waits.set()))
+
+    with ThreadPoolExecutor(1) as thread:
+        with migration_lock(empty_db, wait=0):
+            applied = thread.submit(go_on)
+            assert waits.wait(60)
+            assert list(rollback(empty_db)) == [NAMES[4]]
+        assert applied.result(timeout=60) == NAMES[4:]
+    other.close_all()
+    assert status(empty_db).is_current
+    assert shared_part(read_catalog(empty_db)) == CONTRACT
 
 
 def test_a_waiter_says_for_whom_it_waits_and_gives_up(empty_db, server):
