@@ -30,7 +30,7 @@ CONNECTION_DEFAULTS = {
     "tcp_user_timeout": "15000",
 }
 
-_DRIVERS_OWN = frozenset({"connection_factory", "cursor_factory", "async", "async_"})
+_DRIVERS_OWN = frozenset({"connection_factory", "cursor_factory"})
 
 
 class _Connection(psycopg2.extensions.connection):

@@ -41,6 +41,7 @@ _STARTUP_VARIABLES = ("PGOPTIONS", "PGGEQO")  # libpq sends what they say
 
 _OPTIONS = frozenset(one.name for one in fields(DatabaseOptions))
 _ISOLATION_LEVEL = "isolation_level"  # of Peewee: of every transaction
+_LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 
 class Database(TransactionalPool):
@@ -243,6 +244,11 @@ def database_of(keywords: Mapping[str, Any]) -> Database:
     parameters = {name: value for name, value in keywords.items() if name not in _OPTIONS}
     if "database" in parameters:  # psycopg2's own name for it, and of an argument of Peewee's
         raise ConfigurationError('"database" is no option: libpq calls it dbname')
+    if "dsn" in parameters:
+        raise ConfigurationError('"dsn" is no option: the URL is the first argument')
+    level = parameters.get(_ISOLATION_LEVEL)
+    if level not in (None, *_LEVELS):
+        raise ConfigurationError(f"{_ISOLATION_LEVEL} must be one of {', '.join(_LEVELS)}")
     # Else Peewee and playhouse would take others of theirs, against which the pool is not proof.
     check_keywords({name: value for name, value in parameters.items() if name != _ISOLATION_LEVEL})
     if options.proxy:

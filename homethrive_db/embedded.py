@@ -32,7 +32,8 @@ DATABASE_NAME = "homethrive"
 NEWEST_VERSION = 18
 _SUPERUSER = "postgres"
 _USERS_FILE = ".handle_pids.json"
-_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
+"""The last one brings an interrupt of the command line again that Python dropped."""
 
 
 @dataclass(frozen=True, slots=True)

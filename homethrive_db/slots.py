@@ -12,6 +12,10 @@ from typing import Any
 from homethrive_db.errors import PoolTimeoutError
 from homethrive_db.prepared import PreparedStatements
 
+_LOOK_AFTER = 1.0
+"""After how many seconds who waits looks untold: owners die without a notice, and who was told may
+be held up."""
+
 
 class Slot:
     """A place in a pool, and the connection that is in it."""
@@ -79,6 +83,8 @@ class Slots:
         self._lock = threading.RLock()  # a handler of a signal may interrupt whoever holds it
         self._line: dict[threading.Condition, threading.Thread] = {}
         """Who waits, the first one first, each told by a condition of its own."""
+        self._called: set[threading.Condition] = set()
+        """Who of them was told, and has not looked yet."""
         self._idle: list[Slot] = []
         self._held: dict[threading.Thread | None, Slot] = {}  # a thread has one at most
         self._wait_seconds = 0.0
@@ -94,12 +100,13 @@ class Slots:
         owner = threading.current_thread()
         with self._lock:
             slot = self._find(owner) if self._may_pass(owner) else None
-            if slot is None:
-                slot = self._wait(owner, timeout)
-            slot.owner = owner
-            slot.taken_at = time.monotonic()
-            self._held[owner] = slot
-            return slot
+            if slot is not None:
+                return self._hold(slot, owner)
+            try:
+                return self._hold(self._wait(owner, timeout), owner)
+            finally:
+                if self._idle or len(self._held) < self.size:  # for the next one, too
+                    self._call_next()
 
     def give_back(self, slot: Slot) -> bool:
         """Return a slot with its connection; False where it is not one of these any more."""
@@ -130,7 +137,7 @@ class Slots:
             taken: dict[threading.Thread | None, Slot] = {}
             if held:
                 taken, self._held = self._held, {}
-            for came_free in self._line:
+            for came_free in list(self._line):  # a handler of a signal may join it meanwhile
                 came_free.notify()
             return idle, list(taken.values())
 
@@ -161,9 +168,18 @@ class Slots:
         return not self._line or owner in self._held or owner in self._line.values()
 
     def _call_next(self) -> None:
-        for came_free in self._line:
-            came_free.notify()
-            break
+        """Tell the first one that was not told yet: who was may be in a handler of a signal."""
+        for came_free in list(self._line):
+            if came_free not in self._called:
+                self._called.add(came_free)
+                came_free.notify()
+                break
+
+    def _hold(self, slot: Slot, owner: threading.Thread) -> Slot:
+        slot.owner = owner
+        slot.taken_at = time.monotonic()
+        self._held[owner] = slot
+        return slot
 
     def _find(self, owner: threading.Thread) -> Slot | None:
         own = self._held.pop(owner, None)
@@ -188,15 +204,24 @@ class Slots:
                 left = started + timeout - time.monotonic()
                 if left <= 0:
                     raise self._timed_out(timeout)
-                # Owners die without a notice, and a handler of a signal may hold up the first one.
-                came_free.wait(min(left, 1.0))
+                self._wait_for(came_free, min(left, _LOOK_AFTER))
                 slot = self._find(owner)
                 if slot is not None:
                     return slot
         finally:
             self._line.pop(came_free, None)
-            self._call_next()
+            self._called.discard(came_free)
             self._wait_seconds += time.monotonic() - started
+
+    def _wait_for(self, came_free: threading.Condition, seconds: float) -> None:
+        try:
+            came_free.wait(seconds)
+        except BaseException:
+            # An interrupt may come just when the wait has let go of the lock.
+            if not self._lock._is_owned():  # type: ignore[attr-defined]
+                self._lock.acquire()
+            raise
+        self._called.discard(came_free)
 
     def _timed_out(self, timeout: float) -> PoolTimeoutError:
         now = time.monotonic()

@@ -21,6 +21,7 @@ from homethrive_db.entities import DoseKey
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories.dose_rows import (
     ATTEMPTS,
+    READ_COMMITTED,
     inactive,
     lost_race,
     no_schedule,
@@ -123,9 +124,9 @@ class DoseRepository:
         Idempotent: of a dose that is recorded already, under whichever instant of its date, the
         first report stays. Two statements, one to see whose dose it is and one to record it; where
         the dose has two instants, or somebody was first or changed the schedule meanwhile, more of
-        them, in a transaction, which has to be READ COMMITTED: else ConfigurationError is raised.
-        Raises ConflictError (``MEDICATION_INACTIVE``) for a new dose after the medication's
-        ``inactive_at``.
+        them, in a transaction: inside one that is REPEATABLE READ or SERIALIZABLE that raises
+        ConfigurationError. Raises ConflictError (``MEDICATION_INACTIVE``) for a new dose after the
+        medication's ``inactive_at``.
         """
         at = datetime.now(UTC) if taken_at is None else validation.instant(taken_at, "taken_at")
         dose = self._find(user_id, decode_dose_id(dose_id))
@@ -194,7 +195,7 @@ class DoseRepository:
         with another one. What was recorded is read anew by a statement after the one that waited:
         that saw the rows of before.
         """
-        with self._db.atomic():
+        with self._db.atomic(READ_COMMITTED):
             values = {"user_id": user_id, "schedule_id": key.schedule_id}
             for (isolation,) in self._db.rows(dose_statements.LOCK, values):
                 see_what_came(isolation)

@@ -52,13 +52,16 @@ def stored_as_sent(
     )
 
 
+READ_COMMITTED = "READ COMMITTED"
+"""Of a transaction that is not inside another, whatever the default is."""
+
 ISOLATION = fn.current_setting("transaction_isolation")
 """Selected by a statement that locks, for ``see_what_came``."""
 
 
 def see_what_came(isolation: str) -> None:
     """Raise ConfigurationError where what came while a lock was waited for is not to be seen."""
-    if isolation != "read committed":
+    if isolation in {"repeatable read", "serializable"}:
         raise ConfigurationError(
             f"the transaction is {isolation}: what is recorded while it waits for the schedule's "
             "lock would not be seen; this call needs READ COMMITTED"

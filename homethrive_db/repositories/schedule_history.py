@@ -14,7 +14,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.dose_rows import ISOLATION, see_what_came
+from homethrive_db.repositories.dose_rows import ISOLATION, READ_COMMITTED, see_what_came
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
 from homethrive_db.statements import Statement, array, columns, param, statement
 from homethrive_db.value_types import new_ids
@@ -91,7 +91,7 @@ def revise(
     begins when the lock is held. One that waits for its lock does not see what came meanwhile, and
     a dose that was marked then would be due again. And Python alone knows when a day begins.
     """
-    with db.atomic():
+    with db.atomic(READ_COMMITTED):
         rows = db.rows(_LOCK, {**key, "end_date": changes.get("end_date")})
         if not rows:
             return None

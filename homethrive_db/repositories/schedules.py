@@ -228,7 +228,7 @@ class ScheduleRepository:
         or has ended by today in its zone; ``DOSES_RECORDED`` where a dose of that date or a later
         one is taken or skipped, be it at the instant in America/New_York under which the Node
         service records it; ``LAST_ACTIVE_SCHEDULE`` for a new end date, as ``end``. And
-        ConfigurationError inside a transaction that is not READ COMMITTED.
+        ConfigurationError inside a REPEATABLE READ or SERIALIZABLE transaction.
         """
         checked = validation.schedule_revision(effective, changes)
         return revise(self._db, _key(user_id, schedule_id), effective, checked)

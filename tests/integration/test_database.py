@@ -274,10 +274,16 @@ def test_a_database_that_is_not_there_is_unavailable(homethrive_databases):
 
 
 def test_a_keyword_that_libpq_does_not_know_is_a_wrong_setting():
-    of_peewee = ("autoconnect", "stale_timeout", "thread_safe", "encoding")
+    of_peewee = ("autoconnect", "stale_timeout", "thread_safe", "encoding", "dsn", "async_")
     for keyword in ("nonsense", "database", *of_peewee):
         with pytest.raises(ConfigurationError, match=f'"{keyword}" is no option'):
             create_db(NOBODY, **{keyword: "1"})
+
+
+@pytest.mark.parametrize("level", ["serializable", "READ", 3, []])
+def test_what_is_no_level_of_isolation_is_a_wrong_setting(level):
+    with pytest.raises(ConfigurationError, match="isolation_level must be one of READ UNCOMM"):
+        create_db(NOBODY, isolation_level=level)
 
 
 def test_a_connection_context_inside_a_transaction_leaves_it_open(db):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from homethrive_db import embedded
 from homethrive_db.cli import program
 
 
@@ -86,3 +87,13 @@ def test_the_status_is_the_same_where_text_was_being_executed(tmp_path):
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (130, "homethrive-db: interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
+def test_an_interrupt_waits_until_an_embedded_server_is_accounted_for(listening, number):
+    """One that comes again, too: a server that no process is listed for would never stop."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), embedded._uninterrupted():
+        signal.raise_signal(number)
+        done.append(number)
+    assert done == [number]

@@ -89,3 +89,71 @@ def test_a_handler_of_a_signal_does_not_wait_behind_the_thread_that_it_interrupt
         assert slots.take(30) in handled
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_who_was_told_and_is_held_up_does_not_hold_up_the_next_ones(monkeypatch):
+    """The main thread is, while it handles a signal: to wait for its workers, perhaps."""
+    monkeypatch.setattr("homethrive_db.slots._LOOK_AFTER", 3600)
+    slots = Slots(2)
+    taken, done, served = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def hold():
+        slot = slots.take(0)
+        taken.release()
+        done.wait()
+        slots.give_back(slot)
+
+    def wait_behind():
+        wait_until(lambda: slots.counts().waiting == 1)
+        slots.give_back(slots.take(60))
+        served.set()
+
+    def interrupt():
+        wait_until(lambda: slots.counts().waiting == 2)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    handled = []
+
+    def handle(number, frame):
+        done.set()
+        handled.append(served.wait(30))
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (hold, hold)]
+    for thread in threads:
+        thread.start()
+        taken.acquire()
+    threads += [threading.Thread(target=one, daemon=True) for one in (wait_behind, interrupt)]
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        for thread in threads[2:]:
+            thread.start()
+        slots.give_back(slots.take(60))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert handled == [True]
+
+
+def test_slots_are_cleared_though_somebody_joins_the_line_meanwhile():
+    slots = Slots(1)
+
+    class Joining(threading.Condition):
+        def notify(self):
+            slots._line[threading.Condition(slots._lock)] = threading.current_thread()
+
+    slots._line[Joining(slots._lock)] = threading.current_thread()
+    assert slots.clear(held=True) == ([], [])
+
+
+def test_an_interrupt_that_comes_when_a_wait_has_let_go_of_the_lock_stays_one(monkeypatch):
+    def interrupted(condition, timeout):
+        condition.release()
+        raise KeyboardInterrupt
+
+    slots = Slots(1)
+    slots._held[None] = slots.take(0)
+    slots._held.pop(threading.current_thread())
+    slots._held[None].owner = threading.main_thread()
+    monkeypatch.setattr(threading.Condition, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slots.take(60)
+    assert slots.counts().waiting == 0

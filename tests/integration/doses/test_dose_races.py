@@ -234,6 +234,17 @@ def test_a_dose_that_is_taken_meanwhile_is_not_skipped(repositories, schedule, i
     assert count(repositories, "dose_skips") == 0
 
 
+@pytest.mark.parametrize("level", ["READ UNCOMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_what_must_see_what_came_meanwhile_does_where_another_level_is_the_default(
+    schedule, ids, homethrive_committed_url, level
+):
+    db = create_db(homethrive_committed_url, isolation_level=level)
+    own = Repositories(db)
+    assert own.doses.record("owner", ids(DAY)[0]).status is DoseStatus.TAKEN
+    assert own.schedules.revise("owner", schedule.id, DAY + timedelta(days=1))
+    db.close_all()
+
+
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_what_must_see_what_came_meanwhile_is_refused_where_it_would_not(
     repositories, schedule, ids, homethrive_committed_url, level
