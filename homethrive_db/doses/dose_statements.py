@@ -67,13 +67,13 @@ _AT = param("scheduled_for", "timestamptz")
 def _insertion(record: Any, values: dict[Any, Any], *conditions: Any) -> Statement:
     """Insert a record of a dose, unless there is one, or the schedule is no more as it was *seen*.
 
-    The schedule is locked as the foreign key would: who waits for a revision to end looks at what
-    the schedule is then, or a dose of after its end would be recorded, and be due once more.
+    The schedule is locked against changes until the record is committed: who changes it, or waits
+    for a change to end, goes by what there is then. Else the date could have two doses.
     """
     source = (
         with_reached_recipient(_SCHEDULE.select(*values.values()), param("user_id"))
         .where(_IS_SCHEDULE, is_open(_AT), param("seen") == _AS_IT_IS, *conditions)
-        .for_update("FOR KEY SHARE", of=_SCHEDULE)
+        .for_update("FOR SHARE", of=_SCHEDULE)
     )
     query = record.insert_from(source, list(values)).on_conflict_ignore().returning(record.id)
     return statement(query, is_idempotent=True)

@@ -234,6 +234,29 @@ def test_a_dose_that_is_taken_meanwhile_is_not_skipped(repositories, schedule, i
     assert count(repositories, "dose_skips") == 0
 
 
+def test_a_schedule_is_not_moved_before_a_record_of_its_dose_is_committed(
+    repositories, schedule, homethrive_committed_url
+):
+    """The dose would be open at its new time, and recorded once more."""
+    repositories.schedules.update("owner", schedule.id, timezone="Europe/London")
+    recipient_id = repositories.care_recipients.find_by_user_id("owner").id
+    day = at(DAY, "Europe/London")
+    other = create_db(homethrive_committed_url)
+    with ThreadPoolExecutor(1) as thread:
+        with other.atomic():
+            Repositories(other).doses.record("owner", encode_dose_id(schedule.id, day))
+            moved = thread.submit(
+                repositories.schedules.update, "owner", schedule.id, time_of_day=MOVED_TO
+            )
+            wait_until(lambda: count(repositories, WAITING))
+        assert moved.result(timeout=60).time_of_day == MOVED_TO
+    other.close_all()
+    (dose,) = repositories.doses.list_upcoming(
+        "owner", recipient_id, start=day, end=day + timedelta(hours=12)
+    )
+    assert dose.status is DoseStatus.TAKEN
+
+
 @pytest.mark.parametrize("level", ["READ UNCOMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_what_must_see_what_came_meanwhile_does_where_another_level_is_the_default(
     schedule, ids, homethrive_committed_url, level
