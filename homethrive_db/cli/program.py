@@ -21,7 +21,8 @@ from homethrive_db.errors import ConfigurationError, HomethriveDbError
 if TYPE_CHECKING:
     from homethrive_db.database import Database
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+"""The last one brings an interrupt again that Python dropped."""
 _UNWINDING_SECONDS = 2.0
 """How long what an interrupt breaks off may take to clean up."""
 _UNHEARD_SECONDS = 0.01
@@ -68,7 +69,7 @@ class _Interrupt:
         self._raised_at = -math.inf
 
     def listen(self) -> None:
-        for number in (*_ENDINGS, signal.SIGALRM):
+        for number in _ENDINGS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
                 signal.signal(number, self)
         sys.unraisablehook = self._come_again
@@ -89,7 +90,7 @@ class _Interrupt:
 
 def _ignore_endings() -> None:
     """Let cleaning up be done: the embedded server stops after the last line of this program."""
-    for number in (*_ENDINGS, signal.SIGALRM):
+    for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
 
 

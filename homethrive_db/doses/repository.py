@@ -22,10 +22,10 @@ from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories.dose_rows import (
     ATTEMPTS,
     READ_COMMITTED,
+    check_isolation,
     inactive,
     lost_race,
     no_schedule,
-    see_what_came,
 )
 from homethrive_db.statements import Statement, array
 
@@ -198,7 +198,7 @@ class DoseRepository:
         with self._db.atomic(READ_COMMITTED):
             values = {"user_id": user_id, "schedule_id": key.schedule_id}
             for (isolation,) in self._db.rows(dose_statements.LOCK, values):
-                see_what_came(isolation)
+                check_isolation(isolation)
             for _ in range(ATTEMPTS):
                 recorded = self._record(user_id, self._find(user_id, key), at)
                 if recorded is not None:

@@ -56,10 +56,10 @@ READ_COMMITTED = "READ COMMITTED"
 """Of a transaction that is not inside another, whatever the default is."""
 
 ISOLATION = fn.current_setting("transaction_isolation")
-"""Selected by a statement that locks, for ``see_what_came``."""
+"""Selected by a statement that locks, for ``check_isolation``."""
 
 
-def see_what_came(isolation: str) -> None:
+def check_isolation(isolation: str) -> None:
     """Raise ConfigurationError where what came while a lock was waited for is not to be seen."""
     if isolation in {"repeatable read", "serializable"}:
         raise ConfigurationError(

@@ -14,7 +14,7 @@ from homethrive_db.database import Database
 from homethrive_db.entities import MedicationSchedule
 from homethrive_db.errors import ConflictError, ValidationError
 from homethrive_db.repositories import schedule_input
-from homethrive_db.repositories.dose_rows import ISOLATION, READ_COMMITTED, see_what_came
+from homethrive_db.repositories.dose_rows import ISOLATION, READ_COMMITTED, check_isolation
 from homethrive_db.repositories.schedule_changes import family, has_ended, last_active, runs_out
 from homethrive_db.statements import Statement, array, columns, param, statement
 from homethrive_db.value_types import new_ids
@@ -96,7 +96,7 @@ def revise(
         if not rows:
             return None
         isolation, now, recipient_zone, does_run_out, *row = rows[0]
-        see_what_came(isolation)
+        check_isolation(isolation)
         old = MedicationSchedule.from_row(*row)
         zone = recipient_zone if old.timezone is None else old.timezone
         local_days.report_unknown(zone, old.id)

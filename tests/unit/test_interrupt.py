@@ -15,8 +15,7 @@ from homethrive_db.cli import program
 @pytest.fixture
 def listening(monkeypatch):
     """Hear what ends the program, as a command does, for as long as a test takes."""
-    signals = (*program._ENDINGS, signal.SIGALRM)
-    before = {number: signal.getsignal(number) for number in signals}
+    before = {number: signal.getsignal(number) for number in program._ENDINGS}
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     program._Interrupt().listen()
     yield

@@ -67,6 +67,30 @@ def test_each_dose_is_judged_and_counted(patient):
     assert found.unmatched == ()
 
 
+def pause(patient):
+    medications, key = patient.repositories.medications, (patient.user_id, patient.medication.id)
+    medications.set_inactive(*key, START + 2 * DAY)
+    assert len(patient.adherence().doses) == 2
+    return lambda: medications.set_active(*key)
+
+
+def test_a_pause_that_is_taken_back_was_due(patient):
+    go_on = pause(patient)
+    go_on()
+    assert patient.adherence().total.missed == 7
+
+
+def test_a_pause_is_kept_out_by_new_schedules(patient, homethrive_factory):
+    """As docs/doses.md tells."""
+    go_on = pause(patient)
+    schedules = patient.repositories.schedules
+    schedules.end(patient.user_id, patient.schedule.id, START.date() + DAY)
+    new = homethrive_factory.new_schedule(time_of_day="08:00", start_date=START.date() + 5 * DAY)
+    schedules.create_many(patient.user_id, {patient.medication.id: [new]})
+    go_on()
+    assert sorted(patient.verdicts()) == [2, 3, 7, 8]
+
+
 @pytest.mark.parametrize(("minutes", "verdict"), [(60, DoseVerdict.TAKEN), (61, DoseVerdict.LATE)])
 def test_a_dose_is_late_when_its_grace_is_over(patient, minutes, verdict):
     patient.take(0, minutes=minutes)
